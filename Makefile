@@ -1,0 +1,48 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+# Where a target's own output belongs to its program, what happens before goes to stderr.
+.SILENT:
+.PHONY: help install run test check format lock bench
+
+help: ## Show this list.
+	awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Set up .venv from the hash-pinned lock.
+
+.venv/installed: requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Likewise needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	echo "Setting up .venv …" >&2
+	$(PYTHON) -m venv .venv >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+	touch $@
+
+run: install ## Run `likewise dev` on an embedded database; make run ARGS='--port 0 --json'
+	exec $(BIN)/likewise dev $(ARGS)
+
+test: install ## Run all tests with branch coverage.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: install ## Check format, lint, types and import floors.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code and mend what the linter can.
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: ## Pin the newest versions that pyproject.toml allows, by version and hash.
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --group dev pyproject.toml -o requirements/dev.lock
+
+bench: install ## Measure against nginx and an empty application (needs wrk, nginx and two cores).
+	$(BIN)/python benchmarks/serving.py $(ARGS)

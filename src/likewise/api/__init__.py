@@ -1,0 +1,131 @@
+"""The map of endpoints. A request goes straight through: path, method, gate, handler.
+
+A handler's first parameter is whoever the gate let in, so none can be written that forgets the gate.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from likewise.api.library import Library
+from likewise.api.neighbours import Neighbours
+from likewise.api.parameters import IDS_MAX
+from likewise.api.ratings import Ratings
+from likewise.asgi import Headers, Request, Response
+from likewise.domain import Time
+from likewise.errors import MethodNotAllowed, PathNotFound
+from likewise.gate import Gate
+from likewise.store import Store
+
+Door: TypeAlias = Callable[[Headers], Awaitable[Any]]
+Handler: TypeAlias = Callable[..., Awaitable[Response]]
+
+_CORS_METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS"
+_CORS_HEADERS = b", ".join(
+    [
+        b"Authorization",
+        b"Music-User-Token",
+        b"Media-User-Token",
+        b"X-Apple-Music-User-Token",
+        b"Content-Type",
+        b"Accept",
+        b"Accept-Language",
+    ]
+)
+PREFLIGHT = Response(
+    204,
+    headers=(
+        (b"access-control-allow-methods", _CORS_METHODS),
+        (b"access-control-allow-headers", _CORS_HEADERS),
+        (b"access-control-max-age", b"86400"),
+    ),
+)
+
+
+class Endpoint(NamedTuple):
+    """One path: `path` as documented, the door that its callers pass, and a handler for each method."""
+
+    path: str
+    door: Door
+    handlers: dict[str, Handler]
+
+
+class Api:
+    """Answers requests; `now` is milliseconds since 1970, `random_bytes` gives as many random bytes as it is told."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], Time],
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        ids_max: int = IDS_MAX,
+    ) -> None:
+        gate = Gate(store, now=now)
+        ratings = Ratings(store, now=now, ids_max=ids_max)
+        library = Library(store, now=now, random_bytes=random_bytes, ids_max=ids_max)
+        neighbours = Neighbours(ids_max=ids_max)
+
+        def endpoint(path: str, door: Door, **handlers: Handler) -> Endpoint:
+            if "GET" in handlers:
+                handlers = {"GET": handlers["GET"], "HEAD": handlers["GET"], **handlers}
+            return Endpoint(path, door, handlers)
+
+        self._rating = endpoint(
+            "/v1/me/ratings/{type}/{id}", gate.listener, GET=ratings.get, PUT=ratings.put, DELETE=ratings.delete
+        )
+        self._ratings = endpoint("/v1/me/ratings/{type}", gate.listener, GET=ratings.get_many)
+        self._favorites = endpoint("/v1/me/favorites", gate.listener, POST=ratings.favorite, DELETE=ratings.unfavorite)
+        self._library = endpoint("/v1/me/library", gate.listener, GET=library.get_resources, POST=library.add)
+        self._library_items = endpoint("/v1/me/library/{type}", gate.listener, GET=library.get_many)
+        self._library_item = endpoint(
+            "/v1/me/library/{type}/{id}", gate.listener, GET=library.get, DELETE=library.remove
+        )
+        self._catalog_twin = endpoint("/v1/me/library/{type}/{id}/catalog", gate.listener, GET=library.get_catalog)
+        self._library_twin = endpoint(
+            "/v1/catalog/{storefront}/{type}/{id}/library", gate.listener, GET=library.get_library
+        )
+        self._my_storefront = endpoint("/v1/me/storefront", gate.listener, GET=neighbours.get_my_storefront)
+        self._storefronts = endpoint("/v1/storefronts", gate.developer, GET=neighbours.get_storefronts)
+        self._storefront = endpoint("/v1/storefronts/{id}", gate.developer, GET=neighbours.get_storefront)
+        self._test = endpoint("/v1/test", gate.developer, GET=neighbours.test)
+
+    async def answer(self, request: Request) -> Response:
+        endpoint, variables = self._find(request.method, request.path)
+        if request.method == "OPTIONS":
+            return PREFLIGHT
+        handler = endpoint.handlers.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed([*endpoint.handlers, "OPTIONS"])
+        caller = await endpoint.door(request.headers)
+        return await handler(caller, request, *variables)
+
+    def _find(self, method: str, path: Sequence[str]) -> tuple[Endpoint, Sequence[str]]:
+        match path:
+            case ("v1", "me", "ratings", _, _):
+                return self._rating, path[3:]
+            case ("v1", "me", "ratings", _):
+                return self._ratings, path[3:]
+            # Apple answers GET here as if there were no such path.
+            case ("v1", "me", "favorites") if method not in {"GET", "HEAD"}:
+                return self._favorites, ()
+            case ("v1", "me", "library"):
+                return self._library, ()
+            case ("v1", "me", "library", _):
+                return self._library_items, path[3:]
+            case ("v1", "me", "library", _, _):
+                return self._library_item, path[3:]
+            case ("v1", "me", "library", _, _, "catalog"):
+                return self._catalog_twin, path[3:5]
+            case ("v1", "catalog", _, _, _, "library"):
+                return self._library_twin, path[2:5]
+            case ("v1", "me", "storefront"):
+                return self._my_storefront, ()
+            case ("v1", "storefronts"):
+                return self._storefronts, ()
+            case ("v1", "storefronts", _):
+                return self._storefront, path[2:]
+            case ("v1", "test"):
+                return self._test, ()
+            case _:
+                raise PathNotFound

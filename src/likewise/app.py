@@ -1,0 +1,122 @@
+"""The ASGI application: wires the rooms, opens and closes them, and holds the one `except`."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from likewise.api import Api
+from likewise.asgi import Receive, Request, Response, Scope, Send
+from likewise.config import Settings
+from likewise.domain import Time
+from likewise.errors import BadDeveloperToken, BadUserToken, ClientGone, LikewiseError, StoreUnavailable
+from likewise.store import Store
+from likewise.stores import open_store
+from likewise.wire import answer_to
+
+logger = logging.getLogger("likewise")
+
+
+def now() -> Time:
+    return time.time_ns() // 1_000_000
+
+
+class App:
+    """Likewise as an ASGI application, to be opened by its server's lifespan or by `async with`.
+
+    `now` (milliseconds since 1970) and `random_bytes` are for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], Time] = now,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._random_bytes = random_bytes
+        self._store: Store | None = None
+        self._api: Api | None = None
+
+    @property
+    def store(self) -> Store:
+        """The open store; raise `RuntimeError` before `open`."""
+        if self._store is None:
+            raise RuntimeError("the application is not open")
+        return self._store
+
+    async def open(self) -> None:
+        """Open the database; the errors are those of `likewise.stores.open_store`."""
+        self._store = await open_store(self._settings.database, create=False)
+        self._api = Api(self._store, now=self._now, random_bytes=self._random_bytes, ids_max=self._settings.ids_max)
+
+    async def close(self) -> None:
+        """Finish the writes that were begun and close the database."""
+        if self._store is not None:
+            await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = None
+        try:
+            request = Request(scope, receive)
+            response = await self._answering(request)
+        except Exception as error:  # noqa: BLE001 - the one place where everything is caught
+            if isinstance(error, ClientGone):
+                return
+            _log(error)
+            status, body, headers = answer_to(error)
+            response = Response(status, body, tuple(headers))
+        await response.send(send, method=scope["method"], accepts=request.headers if request else None)
+
+    async def _answering(self, request: Request) -> Response:
+        if self._api is None:
+            raise StoreUnavailable("the application is not open")
+        return await self._api.answer(request)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.open()
+                except LikewiseError as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _log(error: Exception) -> None:
+    match error:
+        case BadDeveloperToken() | BadUserToken():
+            logger.info("refused: %s", error)
+        case StoreUnavailable():
+            logger.error("answered 503: %s", error)
+        case LikewiseError():
+            pass
+        case _:
+            logger.error("answered 500", exc_info=error)

@@ -1,0 +1,151 @@
+"""Request and Response as values, and how ASGI carries them; size limits and deadlines of bodies."""
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from likewise.errors import BodyTooLarge, BodyTooSlow, ClientGone, UrlTooLong
+
+# ASGI leaves its messages untyped: https://asgi.readthedocs.io/en/latest/specs/www.html
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+URL_BYTES_MAX = 32 * 1024
+BODY_BYTES_MAX = 64 * 1024
+BODY_SECONDS_MAX = 10.0
+GZIP_BYTES_MIN = 1024
+# A client that is told 413 while it still sends may lose the answer with the connection, so we read on this far.
+_BODY_BYTES_DISCARDED_MAX = 1024 * 1024
+
+HeaderPair: TypeAlias = tuple[bytes, bytes]
+_ALLOW_ORIGIN: HeaderPair = (b"access-control-allow-origin", b"*")
+_EMPTY: HeaderPair = (b"content-length", b"0")
+_GZIP: HeaderPair = (b"content-encoding", b"gzip")
+_VARY: HeaderPair = (b"vary", b"accept-encoding")
+
+
+class Headers:
+    """The headers of a request, by lower-case name; of a repeated one the last counts."""
+
+    __slots__ = ("_by_name", "_pairs")
+
+    def __init__(self, pairs: list[HeaderPair]) -> None:
+        self._pairs = pairs
+        self._by_name = dict(pairs)
+
+    def get(self, name: bytes) -> bytes | None:
+        return self._by_name.get(name)
+
+    def is_repeated(self, name: bytes) -> bool:
+        if len(self._pairs) == len(self._by_name):
+            return False
+        return sum(1 for pair in self._pairs if pair[0] == name) > 1
+
+
+class Query:
+    """The parameters of a query string, percent-decoded, in their order; names are matched decoded too."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, query_string: bytes) -> None:
+        self._pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True) if query_string else []
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def last(self, name: str) -> str | None:
+        return next((value for key, value in reversed(self._pairs) if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
+
+
+class Request:
+    """One HTTP request. `path` holds the decoded segments of the raw path, without one trailing slash."""
+
+    __slots__ = ("_receive", "_scope", "headers", "method", "path", "query")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        """Take up a request; raise `UrlTooLong` over 32 KiB of path and query."""
+        raw_path: bytes = scope["raw_path"]
+        query_string: bytes = scope["query_string"]
+        if len(raw_path) + len(query_string) + bool(query_string) > URL_BYTES_MAX:
+            raise UrlTooLong(URL_BYTES_MAX)
+        self.method: str = scope["method"]
+        self.path = _segments(raw_path)
+        self.query = Query(query_string)
+        self.headers = Headers(scope["headers"])
+        self._receive = receive
+
+    async def body(self) -> bytes:
+        """Read the body; raise `BodyTooLarge` over 64 KiB, `BodyTooSlow` after 10 seconds, `ClientGone`."""
+        try:
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                return await self._read_body()
+        except TimeoutError as error:
+            raise BodyTooSlow(BODY_SECONDS_MAX) from error
+
+    async def _read_body(self) -> bytes:
+        chunks: list[bytes] = []
+        bytes_read = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            bytes_read += len(chunk)
+            is_too_large = bytes_read > BODY_BYTES_MAX
+            if not is_too_large:
+                chunks.append(chunk)
+            if not message.get("more_body", False) or bytes_read > _BODY_BYTES_DISCARDED_MAX:
+                if is_too_large:
+                    raise BodyTooLarge(BODY_BYTES_MAX)
+                return b"".join(chunks)
+
+
+def _segments(raw_path: bytes) -> tuple[str, ...]:
+    # Split first, decode then: an encoded slash belongs to its segment and never makes another path.
+    segments = raw_path.decode("latin-1").split("/")[1:]
+    if len(segments) > 1 and not segments[-1]:
+        segments.pop()
+    if b"%" in raw_path:
+        return tuple(map(unquote, segments))
+    return tuple(segments)
+
+
+class Response(NamedTuple):
+    """One HTTP answer. `headers` need not have what every answer has: origin, length, encoding."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[HeaderPair, ...] = ()
+
+    async def send(self, send: Send, *, method: str, accepts: Headers | None) -> None:
+        body = self.body
+        headers = [*self.headers, _ALLOW_ORIGIN]
+        if len(body) > GZIP_BYTES_MIN:
+            headers.append(_VARY)
+            if accepts and accepts_gzip(accepts.get(b"accept-encoding")):
+                body = gzip.compress(body, compresslevel=1, mtime=0)
+                headers.append(_GZIP)
+        if body:
+            headers.append((b"content-length", b"%d" % len(body)))
+        elif self.status != 204:
+            headers.append(_EMPTY)
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+def accepts_gzip(accept_encoding: bytes | None) -> bool:
+    """Read an Accept-Encoding header (RFC 9110, section 12.5.3): is gzip, by name or by `*`, welcome?"""
+    weights: dict[str, bool] = {}
+    for part in (accept_encoding or b"").decode("latin-1").lower().split(","):
+        coding, _, parameters = part.partition(";")
+        name, _, weight = parameters.strip().partition("=")
+        is_refused = name.strip() == "q" and weight.strip().rstrip("0") in {"", "0."}
+        weights[coding.strip()] = not is_refused
+    return weights.get("gzip", weights.get("*", False))

@@ -1,0 +1,121 @@
+"""Settings: read once, checked together, frozen, printable. The environment is handed in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from likewise.errors import BadSetting
+
+PREFIX = "LIKEWISE_"
+_SUFFIX_FILE = "_FILE"
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("a text that is not empty")
+    return text
+
+
+def _setting(parse: Callable[[str], Any], default: Any, says: str, *, is_secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "says": says, "is_secret": is_secret})
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """What Likewise can be told. Each is the variable `LIKEWISE_` and its name; a secret also `…_FILE`."""
+
+    database: str = _setting(_text, "", "the URL of the database", is_secret=True)
+    host: str = _setting(_text, "127.0.0.1", "the address to listen on")
+    port: int = _setting(_integer(0, 65_535), 8080, "the port to listen on; 0 picks a free one")
+    ids_max: int = _setting(_integer(1, 10_000), 300, "the most ids in one request")
+    shutdown_seconds_max: int = _setting(_integer(1, 600), 10, "the most seconds that a shutdown may take")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"Settings({shown})"
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings by name, fit for anybody's eyes: of a database URL the password is hidden."""
+        return {each.name: _hidden(each, getattr(self, each.name)) for each in fields(self)}
+
+
+def variable(name: str) -> str:
+    """Name the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def described() -> list[tuple[str, Any, str]]:
+    """Return variable, default and meaning of every setting."""
+    return [(variable(each.name), each.default, each.metadata["says"]) for each in fields(Settings)]
+
+
+def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; a flag that is not None wins over its variable. Raise `BadSetting`, naming the variable."""
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        flag = (flags or {}).get(each.name)
+        text = str(flag) if flag is not None else _read_variable(each, environment)
+        if text is not None:
+            values[each.name] = _parse(each, text)
+    return Settings(**values)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence on each `LIKEWISE_` variable that means nothing to us, for it may be misspelled."""
+    known = [variable(each.name) for each in fields(Settings)]
+    known += [variable(each.name) + _SUFFIX_FILE for each in fields(Settings) if each.metadata["is_secret"]]
+    sentences = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            close = get_close_matches(name, known, n=1)
+            guess = f"; did you mean {close[0]}?" if close else ""
+            sentences.append(f"the variable {name} is no setting{guess}")
+    return sentences
+
+
+def _read_variable(each: "Field[Any]", environment: Mapping[str, str]) -> str | None:
+    name = variable(each.name)
+    text = environment.get(name)
+    path = environment.get(name + _SUFFIX_FILE) if each.metadata["is_secret"] else None
+    if path is None:
+        return text
+    if text is not None:
+        raise BadSetting(f"both {name} and {name}{_SUFFIX_FILE} are set", "set one of them")
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(
+            f"the file that {name}{_SUFFIX_FILE} names cannot be read", "check that it exists and is yours"
+        ) from error
+
+
+def _parse(each: "Field[Any]", text: str) -> Any:
+    try:
+        return each.metadata["parse"](text)
+    except ValueError as error:
+        raise BadSetting(f"the setting {variable(each.name)} must be {error}", "set it, or unset it") from error
+
+
+def _hidden(each: "Field[Any]", value: Any) -> Any:
+    return hide_password(value) if each.metadata["is_secret"] else value
+
+
+def hide_password(url: str) -> str:
+    """Return a database URL without its password."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return "(unreadable)"
+    return url.replace(f":{password}@", ":***@", 1) if password else url

@@ -1,0 +1,197 @@
+"""The words of the house: Kind, Item, Value, Rating, Listener and what belongs to them. No I/O, no JSON, no SQL."""
+
+import re
+from enum import Enum, IntEnum
+from typing import NamedTuple, TypeAlias
+
+from likewise.errors import BadName, RatingsNotAllowed, UnknownLibraryResourceType, UnknownResourceType
+
+Time: TypeAlias = int
+"""Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted."""
+
+ID_CHARACTERS_MAX = 64
+
+
+class Kind(Enum):
+    """One of the nine resource types that can be rated.
+
+    `type` is Apple's name for it, case-sensitive; `number` is how stores write it down, never to be used again for
+    another; `prefix` begins every library id of the kind; `singular` is Apple's `playParams.kind`.
+    """
+
+    SONG = "songs", 1, r"[0-9]{1,20}", "", "song"
+    ALBUM = "albums", 2, r"[0-9]{1,20}", "", "album"
+    MUSIC_VIDEO = "music-videos", 3, r"[0-9]{1,20}", "", "musicVideo"
+    PLAYLIST = "playlists", 4, r"pl\.[A-Za-z0-9.@_-]+", "", "playlist"
+    STATION = "stations", 5, r"ra\.[A-Za-z0-9.@_-]+", "", "radioStation"
+    LIBRARY_SONG = "library-songs", 6, r"i\.[A-Za-z0-9]+", "i.", "song"
+    LIBRARY_ALBUM = "library-albums", 7, r"l\.[A-Za-z0-9]+", "l.", "album"
+    LIBRARY_MUSIC_VIDEO = "library-music-videos", 8, r"i\.[A-Za-z0-9]+", "i.", "musicVideo"
+    LIBRARY_PLAYLIST = "library-playlists", 9, r"p\.[A-Za-z0-9]+", "p.", "playlist"
+
+    number: int
+    prefix: str
+    singular: str
+    is_library: bool
+
+    def __init__(self, type: str, number: int, id_pattern: str, prefix: str, singular: str) -> None:
+        self.type = type
+        self.number = number
+        self.prefix = prefix
+        self.singular = singular
+        self.is_library = bool(prefix)
+        self._matches_id = re.compile(id_pattern).fullmatch
+
+    def has_id(self, id: str) -> bool:
+        """Say whether `id` is well formed for this kind; at most 64 characters. Catalog ids never fit the library."""
+        return len(id) <= ID_CHARACTERS_MAX and self._matches_id(id) is not None
+
+
+TWINS: dict[Kind, Kind] = {
+    Kind.SONG: Kind.LIBRARY_SONG,
+    Kind.ALBUM: Kind.LIBRARY_ALBUM,
+    Kind.MUSIC_VIDEO: Kind.LIBRARY_MUSIC_VIDEO,
+    Kind.PLAYLIST: Kind.LIBRARY_PLAYLIST,
+}
+TWINS |= {library: catalog for catalog, library in TWINS.items()}
+"""The kind on the other side of the link between catalog and library, either way; stations have none."""
+
+KINDS: dict[str, Kind] = {kind.type: kind for kind in Kind}
+KINDS_BY_NUMBER: dict[int, Kind] = {kind.number: kind for kind in Kind}
+LIBRARY_KINDS: dict[str, Kind] = {kind.type.removeprefix("library-"): kind for kind in Kind if kind.is_library}
+"""Library kinds under their names in paths below `/v1/me/library/`."""
+
+
+def kind_of(type: str) -> Kind:
+    """Find the kind of a ratings path; raise `UnknownResourceType`."""
+    kind = KINDS.get(type)
+    if kind is None:
+        raise UnknownResourceType(type)
+    return kind
+
+
+def library_kind_of(type: str) -> Kind:
+    """Find the kind of a path below `/v1/me/library/`; raise `UnknownLibraryResourceType`."""
+    kind = LIBRARY_KINDS.get(type)
+    if kind is None:
+        raise UnknownLibraryResourceType(type)
+    return kind
+
+
+class Item(NamedTuple):
+    """What is rated: a song, album, … of the catalog, or of one listener's library. Ids are compared byte for byte."""
+
+    kind: Kind
+    id: str
+
+
+def item_of(kind: Kind, id: str) -> Item:
+    """Name an item; raise `RatingsNotAllowed` for an id that is malformed or of another namespace."""
+    if not kind.has_id(id):
+        raise RatingsNotAllowed(kind.type)
+    return Item(kind, id)
+
+
+def items_of(kind: Kind, ids: list[str]) -> list[Item]:
+    """Name items, leaving out ids that are malformed or of another namespace, as GET many does."""
+    return [Item(kind, id) for id in ids if kind.has_id(id)]
+
+
+class Value(IntEnum):
+    """There are two ratings; «no rating» is the absence of one."""
+
+    LIKE = 1
+    DISLIKE = -1
+
+
+class Rating(NamedTuple):
+    item: Item
+    value: Value
+    time: Time
+
+
+class Change(NamedTuple):
+    """One thing to write: set a rating, or clear it (`value` None), perhaps only a rating of the value `only`."""
+
+    item: Item
+    value: Value | None
+    only: Value | None = None
+
+
+class Storefront(NamedTuple):
+    """One country or region of the Apple Music catalog; `policy` is Apple's `explicitContentPolicy`."""
+
+    id: str
+    name: str
+    default_language_tag: str
+    supported_language_tags: tuple[str, ...]
+    policy: str
+
+
+class Listener(NamedTuple):
+    """Whoever's likes these are. A name, a storefront, and nothing else; `id` is the store's and never reused."""
+
+    id: int
+    name: str
+    storefront: str
+
+
+class LibraryItem(NamedTuple):
+    """An item in one listener's library; `twin` is its catalog item, None for an upload without one."""
+
+    item: Item
+    twin: Item | None
+    added: Time
+
+
+class LibraryPage(NamedTuple):
+    items: list[LibraryItem]
+    total: int
+
+
+class DeveloperKey(NamedTuple):
+    """The public half of a key that signs developer tokens; `public_key` is PEM (SubjectPublicKeyInfo)."""
+
+    id: str
+    team_id: str
+    public_key: str
+    created: Time
+    revoked: Time | None = None
+
+
+class UserToken(NamedTuple):
+    """What is known of a music user token. The token itself is known to its owner alone; `id` is short, for people."""
+
+    id: str
+    listener: Listener
+    team_id: str
+    created: Time
+    expires: Time
+    revoked: Time | None = None
+
+
+_has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch
+_has_apple_id = re.compile(r"[A-Za-z0-9]{10}").fullmatch
+
+
+def listener_name_of(name: str) -> str:
+    """Check a listener's name: 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`; raise `BadName`."""
+    if not _has_listener_name(name):
+        raise BadName(
+            f"{name!r} is no name for a listener", "use 1 to 64 characters of a-z, 0-9, dot, underscore and hyphen"
+        )
+    return name
+
+
+def team_id_of(team_id: str) -> str:
+    """Check a team id: 10 letters and digits, as Apple issues them; raise `BadName`."""
+    if not _has_apple_id(team_id):
+        raise BadName(f"{team_id!r} is no team id", "a team id has 10 letters and digits, like DEF123GHIJ")
+    return team_id
+
+
+def key_id_of(key_id: str) -> str:
+    """Check a key id (`kid`): 10 letters and digits, as Apple issues them; raise `BadName`."""
+    if not _has_apple_id(key_id):
+        raise BadName(f"{key_id!r} is no key id", "a key id has 10 letters and digits, like ABC123DEFG")
+    return key_id

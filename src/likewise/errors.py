@@ -1,0 +1,189 @@
+"""Everything the service may refuse or fail to do, in one tree.
+
+    LikewiseError
+    ├── Refused                          what was asked cannot be answered as asked
+    │   ├── UrlTooLong                   path and query are over the limit
+    │   ├── PathNotFound                 no such endpoint
+    │   ├── MethodNotAllowed             the endpoint has other methods
+    │   ├── BadDeveloperToken            who is calling?
+    │   ├── BadUserToken                 on whose behalf?
+    │   ├── BadPathValue
+    │   │   ├── UnknownResourceType      «song», «artists»
+    │   │   ├── UnknownLibraryResourceType
+    │   │   └── RatingsNotAllowed        an id that is not of its type
+    │   ├── BadParameter                 one query parameter is at fault
+    │   ├── BadBody                      the body is not the document that was asked for
+    │   ├── BodyTooLarge
+    │   ├── BodyTooSlow
+    │   └── NotFound
+    │       ├── NotRated                 nothing is rated under this id
+    │       ├── ResourceNotFound         no such library item or storefront
+    │       └── NoRelatedResources       the other side of a link does not exist
+    ├── ClientGone                       the client hung up before its request was whole
+    ├── StoreError                       the database could not do its part
+    │   ├── StoreUnavailable             it did not answer; the same request may succeed later
+    │   └── StoreUnusable                it is no database of ours, or a newer one
+    └── OperatorError                    what an operator asked for cannot be done
+        ├── BadSetting                   a setting is missing or makes no sense
+        ├── BadKey                       a key of the wrong kind, or no key at all
+        ├── BadName                      a listener, team or key id is misspelled
+        ├── AlreadyExists                it is there already
+        ├── NoSuchThing                  it is not there
+        └── LinkRefused                  the library item cannot take this catalog item as its twin
+
+An error's text is for whoever asked: it names the thing and holds no secret. On the wire it is the `detail`
+of Apple's error object; on the command line it is the sentence after `error:`, and `hint` the line after `hint:`.
+"""
+
+from collections.abc import Sequence
+
+
+class LikewiseError(Exception):
+    """Whatever the service refuses or fails to do on purpose."""
+
+
+class Refused(LikewiseError):
+    """The request, not the service, is at fault."""
+
+
+class UrlTooLong(Refused):
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"The path and query of a URL may have {bytes_max} bytes")
+
+
+class PathNotFound(Refused):
+    pass
+
+
+class MethodNotAllowed(Refused):
+    """`allowed` are the methods that the path has."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
+
+
+class BadDeveloperToken(Refused):
+    """The text says why, for the operator's log only: Apple answers with an empty body."""
+
+
+class BadUserToken(Refused):
+    """The text says why, for the operator's log only: Apple says «Invalid authentication» and no more."""
+
+
+class BadPathValue(Refused):
+    pass
+
+
+class UnknownResourceType(BadPathValue):
+    def __init__(self, type: str) -> None:
+        super().__init__(f"Unknown resource type '{type}'")
+
+
+class UnknownLibraryResourceType(BadPathValue):
+    def __init__(self, type: str) -> None:
+        super().__init__(f"Unknown library resource type '{type}'")
+
+
+class RatingsNotAllowed(BadPathValue):
+    def __init__(self, type: str) -> None:
+        super().__init__(f"Ratings not allowed for resource type '{type}'")
+
+
+class BadParameter(Refused):
+    """`parameter` names the query parameter at fault."""
+
+    def __init__(self, parameter: str, text: str) -> None:
+        super().__init__(text)
+        self.parameter = parameter
+
+
+class BadBody(Refused):
+    """`pointer` is the JSON pointer (RFC 6901) to the fault, or None when the body is no JSON object at all."""
+
+    def __init__(self, pointer: str | None, text: str) -> None:
+        super().__init__(text)
+        self.pointer = pointer
+
+
+class BodyTooLarge(Refused):
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"The body may have {bytes_max} bytes")
+
+
+class BodyTooSlow(Refused):
+    def __init__(self, seconds_max: float) -> None:
+        super().__init__(f"The body must arrive within {seconds_max:g} seconds")
+
+
+class NotFound(Refused):
+    pass
+
+
+class NotRated(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Resource with requested id was not found")
+
+
+class ResourceNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Resource with requested id was not found")
+
+
+class NoRelatedResources(NotFound):
+    """`relation` is the side that is missing, `catalog` or `library`."""
+
+    def __init__(self, relation: str) -> None:
+        super().__init__(f"No related resources found for {relation}")
+
+
+class ClientGone(LikewiseError):
+    """Nobody is left to answer."""
+
+
+class Hinted(LikewiseError):
+    """An error that people meet on a terminal: one sentence, and a hint at what to do, ready to paste."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+class StoreError(Hinted):
+    """The database could not do its part."""
+
+
+class StoreUnavailable(StoreError):
+    """The database did not answer, or has too much to do; the same request may succeed later."""
+
+
+class StoreUnusable(StoreError):
+    """What the URL names is no database of ours, or was written by a newer Likewise."""
+
+
+class OperatorError(Hinted):
+    """What an operator asked for cannot be done."""
+
+
+class BadSetting(OperatorError):
+    """A setting is missing, unreadable or out of its range."""
+
+
+class BadKey(OperatorError):
+    """Not a P-256 key, or not the half that is needed."""
+
+
+class BadName(OperatorError):
+    """A listener's name, a team id, a key id or a token id does not have its form."""
+
+
+class AlreadyExists(OperatorError):
+    """There is one of this name already."""
+
+
+class NoSuchThing(OperatorError):
+    """There is none of this name."""
+
+
+class LinkRefused(OperatorError):
+    """A removed library id stays dead, and a catalog item has one library id per listener."""

@@ -1,0 +1,101 @@
+"""The gate: headers in, a Listener out, or a refusal. The only room that makes a Listener out of a request.
+
+What the store said of a key or a user token is believed for `BELIEVED_MILLISECONDS`, so a revocation takes effect on
+every worker within that time; that something is unknown is never believed, so what was issued works at once.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from likewise.asgi import Headers
+from likewise.domain import DeveloperKey, Listener, Time, UserToken
+from likewise.errors import BadDeveloperToken, BadUserToken
+from likewise.store import Store
+from likewise.tokens import DeveloperToken, Remembered, digest_of, key_id_of_token, verify_developer_token
+
+BELIEVED_MILLISECONDS = 2_000
+
+_USER_TOKEN_HEADERS = (b"music-user-token", b"media-user-token", b"x-apple-music-user-token")
+
+
+class _SeenKey(NamedTuple):
+    key: DeveloperKey
+    believed_until: Time
+
+
+class _SeenUserToken(NamedTuple):
+    token: UserToken
+    believed_until: Time
+
+
+class Gate:
+    def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
+        self._store = store
+        self._now = now
+        self._developer_tokens: Remembered[DeveloperToken] = Remembered()
+        self._user_tokens: Remembered[_SeenUserToken] = Remembered()
+        self._keys: dict[str, _SeenKey] = {}
+
+    async def developer(self, headers: Headers) -> DeveloperToken:
+        """Let a developer in; raise `BadDeveloperToken`."""
+        token = _bearer(headers)
+        developer = self._developer_tokens.get(token)
+        if developer is None:
+            key = await self._key(key_id_of_token(token))
+            developer = verify_developer_token(token, key, now_seconds=self._now() / 1000)
+            self._developer_tokens.put(token, developer)
+        else:
+            await self._key(developer.key_id)
+        origin = headers.get(b"origin") if developer.origins is not None else None
+        developer.check(now_seconds=self._now() / 1000, origin=origin.decode("latin-1") if origin else None)
+        return developer
+
+    async def listener(self, headers: Headers) -> Listener:
+        """Let a listener in, through a developer of the team that the user token is for; raise `BadUserToken` too."""
+        developer = await self.developer(headers)
+        text = next((value for name in _USER_TOKEN_HEADERS if (value := headers.get(name)) is not None), None)
+        if text is None:
+            raise BadUserToken("the request has no music user token")
+        token = await self._user_token(digest_of(text))
+        if token.team_id != developer.team_id:
+            raise BadUserToken("the music user token is for another team")
+        return token.listener
+
+    async def _key(self, key_id: str) -> DeveloperKey:
+        now = self._now()
+        seen = self._keys.get(key_id)
+        if seen is None or seen.believed_until <= now:
+            key = await self._store.developer_key(key_id)
+            if key is None:
+                raise BadDeveloperToken("the developer token's key is not registered")
+            seen = self._keys[key_id] = _SeenKey(key, now + BELIEVED_MILLISECONDS)
+        if seen.key.revoked is not None:
+            raise BadDeveloperToken("the developer token's key is revoked")
+        return seen.key
+
+    async def _user_token(self, digest: bytes) -> UserToken:
+        now = self._now()
+        seen = self._user_tokens.get(digest)
+        if seen is None or seen.believed_until <= now:
+            token = await self._store.user_token(digest)
+            if token is None:
+                raise BadUserToken("the music user token is unknown")
+            seen = _SeenUserToken(token, now + BELIEVED_MILLISECONDS)
+            self._user_tokens.put(digest, seen)
+        if seen.token.revoked is not None:
+            raise BadUserToken("the music user token is revoked")
+        if seen.token.expires <= now:
+            raise BadUserToken("the music user token has expired")
+        return seen.token
+
+
+def _bearer(headers: Headers) -> bytes:
+    authorization = headers.get(b"authorization")
+    if authorization is None:
+        raise BadDeveloperToken("the request has no developer token")
+    if headers.is_repeated(b"authorization"):
+        raise BadDeveloperToken("the request has several Authorization headers")
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise BadDeveloperToken("the Authorization header is no Bearer")
+    return token.strip(b" ")

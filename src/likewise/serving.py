@@ -1,0 +1,96 @@
+"""Serving: the application on a socket, on Granian, until a signal says enough."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from likewise.app import App
+from likewise.errors import BadSetting
+
+HEADER_SECONDS_MAX = 10
+_BACKLOG = 1_024
+
+logger = logging.getLogger("likewise")
+
+
+def free_port(host: str, port: int) -> int:
+    """Check that nobody listens on the port, and pick a free one for port 0; raise `BadSetting`.
+
+    Granian shares ports (SO_REUSEPORT), so without this check a second server would start and take half the requests.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            bound: int = probe.getsockname()[1]
+            return bound
+    except OSError as error:
+        raise BadSetting(*_why_not(host, port, error)) from error
+
+
+def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} of {host} is in use", "stop what listens there, or give another --port"
+        case errno.EACCES:
+            return f"port {port} of {host} is not yours to open", "give a --port from 1024 up"
+        case _:
+            return f"{host} is no address of this machine", "give --host 127.0.0.1, or 0.0.0.0 for all addresses"
+
+
+async def serve(
+    app: App, *, host: str, port: int, shutdown_seconds_max: float, on_listening: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight, for at most `shutdown_seconds_max` seconds.
+
+    `app` is open already and stays open. `on_listening` is called once the socket takes connections.
+    """
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,  # with automatic detection, a silent connection is never closed
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS_MAX * 1_000),
+        backlog=_BACKLOG,
+        backpressure=_BACKLOG,
+        websockets=False,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping.set)
+    serving = loop.create_task(server.serve())
+    try:
+        await _until_listening(host, port, serving)
+        on_listening()
+        await asyncio.wait([serving, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+        server.stop()  # type: ignore[no-untyped-call] - Granian leaves it untyped
+        _, late = await asyncio.wait([serving], timeout=shutdown_seconds_max)
+        if late:
+            logger.warning("the shutdown took more than %g seconds; open connections are dropped", shutdown_seconds_max)
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+
+async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]") -> None:
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    while not serving.done():
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            await writer.wait_closed()
+            return
+        await asyncio.sleep(0.002)
+    await serving

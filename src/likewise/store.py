@@ -1,0 +1,170 @@
+"""The storage port: the only things the rest of the house may ask of a database.
+
+Every adapter passes `tests/contract/`; what is not tested there is not promised here.
+
+Promises that hold for every call:
+
+- What a call has written when it returns is durable: it is on disk, it survives the death of the process and of the
+  machine, and every later read sees it, in this process and in any other on the same database.
+- A call writes everything it says or nothing.
+- What one listener does is never seen by another.
+- Ids are compared byte for byte. Times are kept to the millisecond, exactly as they were handed in.
+- Each rating a call changes gets the listener's next change number. Numbers of one listener never repeat, and they
+  become visible in their order, so whoever has seen number n will never meet a smaller new one. A rating that was
+  cleared leaves a tombstone with its time and number.
+- A database that does not answer, or has too much to do, raises `StoreUnavailable`. Then the write may or may not have
+  happened; sent again, it does no harm.
+- Whoever is cancelled while waiting has not damaged anything for anybody else.
+
+**One rating, two addresses.** A library item that is linked to a catalog item is that item: both addresses read and
+write one rating, stored under the catalog item. A library item without a twin (an upload) has its own. A library item
+is known from its first rating or link on, until it is unlinked; from then on its id is dead, for ever.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from likewise.domain import (
+    Change,
+    DeveloperKey,
+    Item,
+    Kind,
+    LibraryItem,
+    LibraryPage,
+    Listener,
+    Rating,
+    Time,
+    UserToken,
+    Value,
+)
+from likewise.errors import ResourceNotFound
+
+
+class Store(ABC):
+    # Ratings
+
+    @abstractmethod
+    async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
+        """Return the ratings of those of `items` that are rated, in their order, each under the item asked for.
+
+        `items` has no duplicates. A dead library id is not rated. A single read is a batch of one.
+        """
+
+    @abstractmethod
+    async def write(self, listener: Listener, changes: Sequence[Change], *, now: Time) -> list[bool]:
+        """Set and clear ratings in one transaction, in order; say of each change whether it did anything.
+
+        Setting moves the time to `now` even when the value stays. Setting a library item the store has not met makes
+        it known, as an upload. Nothing is done to a dead library id. Clearing does nothing where nothing is rated, or
+        where the value is not the change's `only`. Raise `NoSuchThing` when the listener has been removed.
+        """
+
+    async def put(self, listener: Listener, item: Item, value: Value, *, now: Time) -> None:
+        """Set one rating; raise `ResourceNotFound` for a dead library id."""
+        [is_set] = await self.write(listener, [Change(item, value)], now=now)
+        if not is_set:
+            raise ResourceNotFound
+
+    async def delete(self, listener: Listener, item: Item, *, now: Time) -> bool:
+        """Forget the rating; say whether there was one."""
+        [was_rated] = await self.write(listener, [Change(item, None)], now=now)
+        return was_rated
+
+    # The library
+
+    @abstractmethod
+    async def add(self, listener: Listener, links: Sequence[tuple[Item, Item]], *, now: Time) -> None:
+        """Add catalog items to the library, each as a pair (library item with a fresh id, catalog item).
+
+        A catalog item that is in the library already keeps the library id it has; the fresh one is dropped. Later pairs
+        are newer. Raise `NoSuchThing` when the listener has been removed.
+        """
+
+    @abstractmethod
+    async def link(self, listener: Listener, library_item: Item, catalog_item: Item, *, now: Time) -> None:
+        """Make `library_item` an address of `catalog_item`, known to the store before or not.
+
+        When both were rated, the newer rating wins, on equal times the catalog's; when one was, its rating stays. Its
+        time stays with it. Linking again to the same item changes nothing; linking to another moves the address and
+        leaves the former item its rating. Raise `LinkRefused` for a dead library id, and for a catalog item that has
+        another library id; `NoSuchThing` when the listener has been removed.
+        """
+
+    @abstractmethod
+    async def unlink(self, listener: Listener, library_item: Item, *, now: Time) -> bool:
+        """Remove an item from the library; say whether it was there. Its id is dead from then on.
+
+        The rating of a catalog item stays with it; an upload's rating goes with the upload.
+        """
+
+    @abstractmethod
+    async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
+        """Return those of these library items that are in the library, in the order of `items`."""
+
+    @abstractmethod
+    async def library_twin(self, listener: Listener, catalog_item: Item) -> LibraryItem | None:
+        """Return the library item of a catalog item."""
+
+    @abstractmethod
+    async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
+        """Return items of one library kind, newest first, skipping `offset` of them, with how many there are in all."""
+
+    # Listeners
+
+    @abstractmethod
+    async def add_listener(self, name: str, storefront: str) -> Listener:
+        """Create a listener; raise `AlreadyExists`. A removed listener's name is free again, its id is not."""
+
+    @abstractmethod
+    async def listener(self, name: str) -> Listener:
+        """Find a listener by name; raise `NoSuchThing`."""
+
+    @abstractmethod
+    async def listeners(self) -> list[Listener]:
+        """Return all listeners in the order of their names."""
+
+    @abstractmethod
+    async def remove_listener(self, name: str) -> None:
+        """Forget a listener with ratings, library and user tokens; raise `NoSuchThing`."""
+
+    # Developer keys
+
+    @abstractmethod
+    async def add_developer_key(self, key: DeveloperKey) -> None:
+        """Register a public key; raise `AlreadyExists` for a key id that is or was registered."""
+
+    @abstractmethod
+    async def developer_key(self, key_id: str) -> DeveloperKey | None:
+        """Find a key, revoked or not."""
+
+    @abstractmethod
+    async def developer_keys(self) -> list[DeveloperKey]:
+        """Return all keys, revoked ones too, oldest first."""
+
+    @abstractmethod
+    async def revoke_developer_key(self, key_id: str, *, now: Time) -> None:
+        """Revoke a key for ever; revoking again changes nothing. Raise `NoSuchThing`."""
+
+    # Music user tokens
+
+    @abstractmethod
+    async def add_user_token(self, digest: bytes, token: UserToken) -> None:
+        """Keep what is known of a user token under the SHA-256 of its text; raise `NoSuchThing` for no listener."""
+
+    @abstractmethod
+    async def user_token(self, digest: bytes) -> UserToken | None:
+        """Find a user token, expired and revoked ones too."""
+
+    @abstractmethod
+    async def user_tokens(self, listener: Listener) -> list[UserToken]:
+        """Return all tokens of a listener, oldest first."""
+
+    @abstractmethod
+    async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
+        """Revoke a user token for ever; revoking again changes nothing. Raise `NoSuchThing`."""
+
+    # The store itself
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was begun and close; closing again does nothing."""

@@ -1,0 +1,300 @@
+"""The store in one SQLite file: write-ahead log, a commit on disk before every acknowledgement.
+
+Reads run where they are asked for, on the event loop: a point read takes a few microseconds, a trip through a thread
+many times that. Writes wait for one writer thread, which commits all that have gathered in one transaction, and
+which also copies the log back into the database, so that the loop never waits for the disk.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Self, TypeAlias
+
+import apsw
+
+from likewise.domain import (
+    KINDS_BY_NUMBER,
+    TWINS,
+    Change,
+    DeveloperKey,
+    Item,
+    Kind,
+    LibraryItem,
+    LibraryPage,
+    Listener,
+    Rating,
+    Time,
+    UserToken,
+    Value,
+)
+from likewise.errors import NoSuchThing
+from likewise.store import Store
+from likewise.stores.batching import Batcher
+from likewise.stores.sqlite import writes
+from likewise.stores.sqlite.opening import MEMORY, connect, prepare, unavailable
+
+Job: TypeAlias = Callable[[apsw.Connection], Any]
+
+_CHECKPOINT_PAGES = 1_000
+
+_VALUES = {int(value): value for value in Value}
+
+_CATALOG_RATING = "SELECT value, time FROM ratings WHERE listener = ? AND kind = ? AND id = ? AND value <> 0"
+
+_CATALOG_RATINGS = """
+SELECT id, value, time
+FROM ratings
+WHERE listener = ? AND kind = ? AND id IN (SELECT value FROM json_each(?)) AND value <> 0
+"""
+
+_LIBRARY_RATINGS = """
+SELECT library.id, ratings.value, ratings.time
+FROM library
+JOIN ratings
+    ON ratings.listener = library.listener
+    AND ratings.kind = iif(library.twin IS NULL, library.kind, :twin_kind)
+    AND ratings.id = ifnull(library.twin, library.id)
+WHERE library.listener = :listener AND library.kind = :kind AND library.id IN (SELECT value FROM json_each(:ids))
+    AND NOT library.is_dead AND ratings.value <> 0
+"""
+
+_LIBRARY_ITEMS = """
+SELECT kind, id, twin, added
+FROM library
+WHERE listener = ? AND kind = ? AND id IN (SELECT value FROM json_each(?)) AND NOT is_dead
+"""
+
+_LIBRARY_TWIN = """
+SELECT kind, id, twin, added FROM library WHERE listener = ? AND kind = ? AND twin = ? AND NOT is_dead
+"""
+
+_LIBRARY_PAGE = """
+SELECT kind, id, twin, added
+FROM library
+WHERE listener = ? AND kind = ? AND NOT is_dead
+ORDER BY added DESC, change DESC
+LIMIT ? OFFSET ?
+"""
+
+_LIBRARY_SIZE = "SELECT count(*) FROM library WHERE listener = ? AND kind = ? AND NOT is_dead"
+
+_KEYS = "SELECT id, team_id, public_key, created, revoked FROM developer_keys"
+
+_USER_TOKENS = """
+SELECT user_tokens.id, listeners.id, name, storefront, team_id, created, expires, revoked
+FROM user_tokens
+JOIN listeners ON listeners.id = user_tokens.listener
+"""
+
+
+class SQLiteStore(Store):
+    """A file, or `:memory:`. A memory database has one connection for everything, and its writes run on the loop."""
+
+    @classmethod
+    async def open(cls, path: str, *, create: bool) -> Self:
+        """Open `path` and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
+        if path == MEMORY:
+            connection = connect(path)
+            prepare(connection, path)
+            return cls(connection, connection)
+        return await asyncio.get_running_loop().run_in_executor(None, cls._open_file, path, create)
+
+    @classmethod
+    def _open_file(cls, path: str, create: bool) -> Self:  # noqa: FBT001 - only `open` calls it
+        writer = connect(path, create=create)
+        prepare(writer, path)
+        return cls(writer, connect(path))
+
+    def __init__(self, writer: apsw.Connection, reader: apsw.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._log_pages = 0
+        self._is_closed = False
+        self._batcher: Batcher[Job, Any] = Batcher(self._run)
+        self._thread: ThreadPoolExecutor | None = None
+        if writer is not reader:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="likewise-writer")
+            writer.set_wal_hook(self._note_log_pages)
+
+    # Reading
+
+    def _read(self, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            raise unavailable(error) from error
+
+    async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
+        if len(items) == 1:
+            [item] = items
+            if not item.kind.is_library:
+                rows = self._read(_CATALOG_RATING, (listener.id, item.kind.number, item.id))
+                return [Rating(item, _VALUES[value], time) for value, time in rows]
+        found: dict[tuple[int, str], tuple[int, Time]] = {}
+        for kind in {item.kind for item in items}:
+            number = kind.number
+            ids = _json([item.id for item in items if item.kind is kind])
+            if kind.is_library:
+                bindings = {"listener": listener.id, "kind": number, "twin_kind": TWINS[kind].number, "ids": ids}
+                rows = self._read(_LIBRARY_RATINGS, bindings)
+            else:
+                rows = self._read(_CATALOG_RATINGS, (listener.id, number, ids))
+            found |= {(number, id): (value, time) for id, value, time in rows}
+        ratings = []
+        for item in items:
+            row = found.get((item.kind.number, item.id))
+            if row is not None:
+                ratings.append(Rating(item, _VALUES[row[0]], row[1]))
+        return ratings
+
+    async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
+        found: dict[Item, LibraryItem] = {}
+        for kind in {item.kind for item in items}:
+            ids = _json([item.id for item in items if item.kind is kind])
+            for row in self._read(_LIBRARY_ITEMS, (listener.id, kind.number, ids)):
+                library_item = _library_item(*row)
+                found[library_item.item] = library_item
+        return [found[item] for item in items if item in found]
+
+    async def library_twin(self, listener: Listener, catalog_item: Item) -> LibraryItem | None:
+        kind = TWINS.get(catalog_item.kind)
+        if kind is None:
+            return None
+        rows = self._read(_LIBRARY_TWIN, (listener.id, kind.number, catalog_item.id))
+        return _library_item(*rows[0]) if rows else None
+
+    async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
+        rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
+        [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
+        return LibraryPage([_library_item(*row) for row in rows], total)
+
+    async def listener(self, name: str) -> Listener:
+        rows = self._read("SELECT id, name, storefront FROM listeners WHERE name = ?", (name,))
+        if not rows:
+            raise NoSuchThing(f"there is no listener {name!r}", "see `likewise listener list`")
+        return Listener(*rows[0])
+
+    async def listeners(self) -> list[Listener]:
+        return [Listener(*row) for row in self._read("SELECT id, name, storefront FROM listeners ORDER BY name", ())]
+
+    async def developer_key(self, key_id: str) -> DeveloperKey | None:
+        rows = self._read(f"{_KEYS} WHERE id = ?", (key_id,))
+        return DeveloperKey(*rows[0]) if rows else None
+
+    async def developer_keys(self) -> list[DeveloperKey]:
+        return [DeveloperKey(*row) for row in self._read(f"{_KEYS} ORDER BY created, id", ())]
+
+    async def user_token(self, digest: bytes) -> UserToken | None:
+        rows = self._read(f"{_USER_TOKENS} WHERE digest = ?", (digest,))
+        return _user_token(*rows[0]) if rows else None
+
+    async def user_tokens(self, listener: Listener) -> list[UserToken]:
+        rows = self._read(f"{_USER_TOKENS} WHERE listener = ? ORDER BY created, user_tokens.id", (listener.id,))
+        return [_user_token(*row) for row in rows]
+
+    # Writing
+
+    async def write(self, listener: Listener, changes: Sequence[Change], *, now: Time) -> list[bool]:
+        done: list[bool] = await self._batcher.submit(
+            partial(writes.write, listener=listener.id, changes=changes, now=now)
+        )
+        return done
+
+    async def add(self, listener: Listener, links: Sequence[tuple[Item, Item]], *, now: Time) -> None:
+        await self._batcher.submit(partial(writes.add, listener=listener.id, links=links, now=now))
+
+    async def link(self, listener: Listener, library_item: Item, catalog_item: Item, *, now: Time) -> None:
+        job = partial(writes.link, listener=listener.id, library_item=library_item, catalog_item=catalog_item, now=now)
+        await self._batcher.submit(job)
+
+    async def unlink(self, listener: Listener, library_item: Item, *, now: Time) -> bool:
+        was_there: bool = await self._batcher.submit(
+            partial(writes.unlink, listener=listener.id, item=library_item, now=now)
+        )
+        return was_there
+
+    async def add_listener(self, name: str, storefront: str) -> Listener:
+        id = await self._batcher.submit(partial(writes.add_listener, name=name, storefront=storefront))
+        return Listener(id, name, storefront)
+
+    async def remove_listener(self, name: str) -> None:
+        await self._batcher.submit(partial(writes.remove_listener, listener=(await self.listener(name)).id))
+
+    async def add_developer_key(self, key: DeveloperKey) -> None:
+        await self._batcher.submit(partial(writes.add_developer_key, key=key))
+
+    async def revoke_developer_key(self, key_id: str, *, now: Time) -> None:
+        await self._batcher.submit(partial(writes.revoke_developer_key, key_id=key_id, now=now))
+
+    async def add_user_token(self, digest: bytes, token: UserToken) -> None:
+        await self._batcher.submit(partial(writes.add_user_token, digest=digest, token=token))
+
+    async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
+        await self._batcher.submit(partial(writes.revoke_user_token, token_id=token_id, now=now))
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self._batcher.finish()
+        if self._thread is not None:
+            self._thread.shutdown()
+        # The last connection to close copies the log into the database and removes it.
+        self._reader.close()
+        self._writer.close()
+
+    async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        if self._thread is None:
+            return self._commit(jobs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit_and_tidy, jobs)
+
+    def _commit_and_tidy(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        outcomes = self._commit(jobs)
+        if self._log_pages >= _CHECKPOINT_PAGES and self._thread is not None:
+            # Queued behind this batch, so that those who wait for it have their answer first.
+            self._thread.submit(self._checkpoint)
+        return outcomes
+
+    def _commit(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """Run the jobs in one transaction. When one of them fails, run each in its own, so that it fails alone."""
+        try:
+            return writes.in_transaction(self._writer, jobs)
+        except writes.JOB_FAULTS as error:
+            if len(jobs) == 1:
+                return [unavailable(error) if isinstance(error, apsw.Error) else error]
+        except apsw.Error as error:
+            return [unavailable(error)] * len(jobs)
+        return [outcome for job in jobs for outcome in self._commit([job])]
+
+    def _note_log_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        self._log_pages = 0
+        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+
+def _json(ids: Sequence[str]) -> str:
+    # Ids are well formed, so none holds a character that JSON would escape.
+    return '["' + '","'.join(ids) + '"]'
+
+
+def _library_item(kind_number: int, id: str, twin_id: str | None, added: Time) -> LibraryItem:
+    kind = KINDS_BY_NUMBER[kind_number]
+    twin = None if twin_id is None else Item(TWINS[kind], twin_id)
+    return LibraryItem(Item(kind, id), twin, added)
+
+
+def _user_token(
+    id: str,
+    listener: int,
+    name: str,
+    storefront: str,
+    team_id: str,
+    created: Time,
+    expires: Time,
+    revoked: Time | None,
+) -> UserToken:
+    return UserToken(id, Listener(listener, name, storefront), team_id, created, expires, revoked)

@@ -1,0 +1,134 @@
+"""Opening a SQLite database: is it ours, is it current, and which errors mean what."""
+
+import os
+import re
+import time
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from likewise.errors import StoreError, StoreUnavailable, StoreUnusable
+
+MEMORY = ":memory:"
+BUSY_MILLISECONDS = 5_000
+_APPLICATION_ID = 0x4C696B65
+"""«Like» in ASCII, in the file's header, where `file` and SQLite's tools find it."""
+
+
+def migrations() -> list[str]:
+    """Return the SQL of all migrations in their order; migration n brings a database from version n - 1 to n."""
+    folder = resources.files("likewise.stores").joinpath("migrations/sqlite")
+    files = sorted((file for file in folder.iterdir() if re.match(r"\d{4}_", file.name)), key=lambda file: file.name)
+    return [file.read_text("utf-8") for file in files]
+
+
+def connect(path: str, *, create: bool = False) -> apsw.Connection:
+    """Open a connection with the settings that every connection of ours has."""
+    if path == MEMORY:
+        connection = apsw.Connection(path)
+    else:
+        if create:
+            _create_private(path)
+        try:
+            connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        except apsw.CantOpenError as error:
+            if Path(path).exists():
+                raise StoreUnavailable(
+                    f"the database {path} cannot be opened", "check that it is a file you may read and write"
+                ) from error
+            raise StoreUnusable(
+                f"there is no database {path}", "register a developer key to begin one: `likewise key add`"
+            ) from error
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return connection
+
+
+def prepare(connection: apsw.Connection, path: str) -> None:
+    """Check that the database is ours and bring it up to date."""
+    try:
+        _check_identity(connection, path)
+        _use_log(connection)
+        connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0")
+        _migrate(connection, path)
+    except apsw.NotADBError as error:
+        raise StoreUnusable(f"{path} is no SQLite database", "give another path in the database URL") from error
+    except apsw.Error as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: apsw.Error) -> StoreError:
+    """Say what an SQLite error means for whoever asked."""
+    match error:
+        case apsw.BusyError() | apsw.LockedError():
+            return StoreUnavailable(
+                "the database is locked by another program", "stop whatever holds a transaction open in it"
+            )
+        case apsw.FullError():
+            return StoreUnavailable("the disk with the database is full", "make room, then try again")
+        case apsw.ReadOnlyError():
+            return StoreUnavailable("the database cannot be written", "check the permissions of its file and folder")
+        case apsw.CorruptError():
+            return StoreUnavailable("the database is damaged", "restore it from a backup")
+        case _:
+            return StoreUnavailable(f"the database failed ({error})")
+
+
+def _create_private(path: str) -> None:
+    """Create the file for its owner alone; SQLite gives its log the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the database {path} cannot be created ({error.strerror})", "check that its folder exists and is yours"
+        ) from error
+
+
+def _check_identity(connection: apsw.Connection, path: str) -> None:
+    application_id, version = _identity(connection)
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    if application_id != _APPLICATION_ID and not (is_empty and application_id == 0):
+        raise StoreUnusable(f"{path} is a database of another program", "give another path in the database URL")
+    newest = len(migrations())
+    if version > newest:
+        raise StoreUnusable(
+            f"{path} was written by a newer Likewise (schema {version}, this one knows {newest})",
+            "upgrade this Likewise",
+        )
+
+
+def _identity(connection: apsw.Connection) -> tuple[int, int]:
+    return connection.pragma("application_id"), connection.pragma("user_version")
+
+
+def _use_log(connection: apsw.Connection) -> None:
+    # SQLite does not wait for a lock when it changes the journal mode, so we do.
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1_000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _migrate(connection: apsw.Connection, path: str) -> None:
+    known = migrations()
+    if _identity(connection) == (_APPLICATION_ID, len(known)):
+        return
+    # The lock comes first: of several programs that start at once, one migrates and the others find it done.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _check_identity(connection, path)
+        _, version = _identity(connection)
+        for migration in known[version:]:
+            connection.execute(migration)
+        connection.pragma("application_id", _APPLICATION_ID)
+        connection.pragma("user_version", len(known))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

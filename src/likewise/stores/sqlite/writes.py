@@ -1,0 +1,206 @@
+"""What the writer thread does: jobs inside one transaction, each a function of the connection first."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apsw
+
+from likewise.domain import TWINS, Change, DeveloperKey, Item, Time, UserToken
+from likewise.errors import AlreadyExists, LinkRefused, NoSuchThing
+
+REFUSALS = (AlreadyExists, LinkRefused, NoSuchThing)
+"""What a job may raise because of what it was asked."""
+
+JOB_FAULTS = (*REFUSALS, apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError)
+"""What is one job's own fault, and must not fail the others that share its transaction."""
+
+_TOMBSTONE = 0
+
+_NEXT_CHANGE = "UPDATE listeners SET changes = changes + 1 WHERE id = ? RETURNING changes"
+
+_GET = "SELECT value, time FROM ratings WHERE listener = ? AND kind = ? AND id = ?"
+
+_PUT = """
+INSERT INTO ratings (listener, kind, id, value, time, change)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET value = excluded.value, time = excluded.time, change = excluded.change
+"""
+
+_LIBRARY_ROW = "SELECT twin, is_dead FROM library WHERE listener = ? AND kind = ? AND id = ?"
+
+_LIVE_TWIN = "SELECT id FROM library WHERE listener = ? AND kind = ? AND twin = ? AND NOT is_dead"
+
+_ADD = "INSERT INTO library (listener, kind, id, twin, added, change) VALUES (?, ?, ?, ?, ?, ?)"
+
+_RELINK = "UPDATE library SET twin = ? WHERE listener = ? AND kind = ? AND id = ?"
+
+_KILL = "UPDATE library SET is_dead = 1, change = ? WHERE listener = ? AND kind = ? AND id = ?"
+
+
+def in_transaction(connection: apsw.Connection, jobs: Sequence[Callable[[apsw.Connection], Any]]) -> list[Any]:
+    """Run the jobs and commit: when this returns, what they wrote is on disk. Raise what any of them raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [job(connection) for job in jobs]
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return outcomes
+
+
+# Ratings
+
+
+def write(connection: apsw.Connection, *, listener: int, changes: Sequence[Change], now: Time) -> list[bool]:
+    return [_apply(connection, listener, change, now) for change in changes]
+
+
+def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time) -> bool:
+    item, value, only = change
+    if item.kind.is_library:
+        place = _stored_at(connection, listener, item)
+        if place is None:
+            return False
+    else:
+        place = item
+    if value is None:
+        return _clear(connection, listener, place, only, now)
+    if place is item and item.kind.is_library:
+        _meet(connection, listener, item, now)
+    _set(connection, listener, place, int(value), now)
+    return True
+
+
+def _stored_at(connection: apsw.Connection, listener: int, item: Item) -> Item | None:
+    """Find where a library item's rating is: under its twin, under itself, or (dead) nowhere."""
+    row = connection.execute(_LIBRARY_ROW, (listener, item.kind.number, item.id)).fetchone()
+    if row is None:
+        return item
+    twin, is_dead = row
+    if is_dead:
+        return None
+    return item if twin is None else Item(TWINS[item.kind], twin)
+
+
+def _meet(connection: apsw.Connection, listener: int, item: Item, now: Time) -> None:
+    if connection.execute(_LIBRARY_ROW, (listener, item.kind.number, item.id)).fetchone() is None:
+        bindings = (listener, item.kind.number, item.id, None, now, _next_change(connection, listener))
+        connection.execute(_ADD, bindings)
+
+
+def _set(connection: apsw.Connection, listener: int, item: Item, value: int, time: Time) -> None:
+    change = _next_change(connection, listener)
+    connection.execute(_PUT, (listener, item.kind.number, item.id, value, time, change))
+
+
+def _clear(connection: apsw.Connection, listener: int, item: Item, only: int | None, now: Time) -> bool:
+    row = connection.execute(_GET, (listener, item.kind.number, item.id)).fetchone()
+    if row is None or row[0] == _TOMBSTONE or (only is not None and row[0] != only):
+        return False
+    _set(connection, listener, item, _TOMBSTONE, now)
+    return True
+
+
+def _next_change(connection: apsw.Connection, listener: int) -> int:
+    row = connection.execute(_NEXT_CHANGE, (listener,)).fetchone()
+    if row is None:
+        raise NoSuchThing("the listener has been removed")
+    change: int = row[0]
+    return change
+
+
+# The library
+
+
+def add(connection: apsw.Connection, *, listener: int, links: Sequence[tuple[Item, Item]], now: Time) -> None:
+    for library_item, catalog_item in links:
+        kind = library_item.kind.number
+        if connection.execute(_LIVE_TWIN, (listener, kind, catalog_item.id)).fetchone() is None:
+            change = _next_change(connection, listener)
+            connection.execute(_ADD, (listener, kind, library_item.id, catalog_item.id, now, change))
+
+
+def link(connection: apsw.Connection, *, listener: int, library_item: Item, catalog_item: Item, now: Time) -> None:
+    kind, id = library_item
+    change = _next_change(connection, listener)
+    row = connection.execute(_LIBRARY_ROW, (listener, kind.number, id)).fetchone()
+    other = connection.execute(_LIVE_TWIN, (listener, kind.number, catalog_item.id)).fetchone()
+    if row is not None and row[1]:
+        raise LinkRefused(f"the library id {id} was removed and stays dead", "add the catalog item again instead")
+    if other is not None and other[0] != id:
+        raise LinkRefused(
+            f"{catalog_item.kind.type} {catalog_item.id} has the library id {other[0]} already", "unlink that one first"
+        )
+    if row is None:
+        connection.execute(_ADD, (listener, kind.number, id, catalog_item.id, now, change))
+    else:
+        connection.execute(_RELINK, (catalog_item.id, listener, kind.number, id))
+        if row[0] is None:
+            _merge(connection, listener, library_item, catalog_item, now)
+
+
+def _merge(connection: apsw.Connection, listener: int, upload: Item, catalog_item: Item, now: Time) -> None:
+    """Let an upload's rating become that of its catalog item, unless that has one which is as new or newer."""
+    own = connection.execute(_GET, (listener, upload.kind.number, upload.id)).fetchone()
+    if own is None or own[0] == _TOMBSTONE:
+        return
+    catalog = connection.execute(_GET, (listener, catalog_item.kind.number, catalog_item.id)).fetchone()
+    if catalog is None or catalog[0] == _TOMBSTONE or own[1] > catalog[1]:
+        _set(connection, listener, catalog_item, own[0], own[1])
+    _set(connection, listener, upload, _TOMBSTONE, now)
+
+
+def unlink(connection: apsw.Connection, *, listener: int, item: Item, now: Time) -> bool:
+    row = connection.execute(_LIBRARY_ROW, (listener, item.kind.number, item.id)).fetchone()
+    if row is None or row[1]:
+        return False
+    if row[0] is None:
+        _clear(connection, listener, item, None, now)
+    change = _next_change(connection, listener)
+    connection.execute(_KILL, (change, listener, item.kind.number, item.id))
+    return True
+
+
+# Listeners
+
+
+def add_listener(connection: apsw.Connection, *, name: str, storefront: str) -> int:
+    if connection.execute("SELECT 1 FROM listeners WHERE name = ?", (name,)).fetchone():
+        raise AlreadyExists(f"there is a listener {name!r} already", "see `likewise listener list`")
+    connection.execute("INSERT INTO listeners (name, storefront) VALUES (?, ?)", (name, storefront))
+    return connection.last_insert_rowid()
+
+
+def remove_listener(connection: apsw.Connection, *, listener: int) -> None:
+    for table in ("ratings", "library", "user_tokens"):
+        connection.execute(f"DELETE FROM {table} WHERE listener = ?", (listener,))  # noqa: S608 - our own names
+    connection.execute("DELETE FROM listeners WHERE id = ?", (listener,))
+
+
+# Keys and tokens
+
+
+def add_developer_key(connection: apsw.Connection, *, key: DeveloperKey) -> None:
+    if connection.execute("SELECT 1 FROM developer_keys WHERE id = ?", (key.id,)).fetchone():
+        raise AlreadyExists(f"there is a developer key {key.id} already", "see `likewise key list`")
+    connection.execute("INSERT INTO developer_keys VALUES (?, ?, ?, ?, ?)", tuple(key))
+
+
+def revoke_developer_key(connection: apsw.Connection, *, key_id: str, now: Time) -> None:
+    if connection.execute("SELECT 1 FROM developer_keys WHERE id = ?", (key_id,)).fetchone() is None:
+        raise NoSuchThing(f"there is no developer key {key_id}", "see `likewise key list`")
+    connection.execute("UPDATE developer_keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, key_id))
+
+
+def add_user_token(connection: apsw.Connection, *, digest: bytes, token: UserToken) -> None:
+    if connection.execute("SELECT 1 FROM listeners WHERE id = ?", (token.listener.id,)).fetchone() is None:
+        raise NoSuchThing("the listener has been removed")
+    bindings = (digest, token.id, token.listener.id, token.team_id, token.created, token.expires, token.revoked)
+    connection.execute("INSERT INTO user_tokens VALUES (?, ?, ?, ?, ?, ?, ?)", bindings)
+
+
+def revoke_user_token(connection: apsw.Connection, *, token_id: str, now: Time) -> None:
+    if connection.execute("SELECT 1 FROM user_tokens WHERE id = ?", (token_id,)).fetchone() is None:
+        raise NoSuchThing(f"there is no music user token {token_id}", "see `likewise token list NAME`")
+    connection.execute("UPDATE user_tokens SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, token_id))

@@ -1,0 +1,54 @@
+"""Fixtures that everything shares: an application on a real SQLite file, two listeners, a clock one can turn."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from likewise.app import App
+from likewise.config import Settings
+from likewise.domain import DeveloperKey
+from likewise.stores import open_store
+from likewise.tokens import generate_private_key, read_public_key
+from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
+
+
+@pytest.fixture(scope="session")
+def private_key() -> bytes:
+    """The `.p8` of the developer key that every test's house knows."""
+    return generate_private_key()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(MONDAY)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, private_key: bytes, clock: Clock) -> AsyncIterator[House]:
+    """An open application with one developer key and the listeners ada (us) and ben (jp)."""
+    url = f"sqlite:///{tmp_path}/likewise.db"
+    store = await open_store(url)
+    key = DeveloperKey(KEY_ID, TEAM_ID, read_public_key(private_key), MONDAY)
+    await store.add_developer_key(key)
+    ada = await store.add_listener("ada", "us")
+    ben = await store.add_listener("ben", "jp")
+    ada_token = await issue_user_token(store, ada)
+    ben_token = await issue_user_token(store, ben)
+    await store.close()
+    async with App(Settings(database=url), now=clock) as app:
+        yield House(app, private_key, clock, ada, ben, ada_token, ben_token)
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    """Ada's client: an HTTP client without a socket, with both of her tokens."""
+    async with house.client(house.ada_token) as client:
+        yield client
+
+
+@pytest.fixture
+async def bens_client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with house.client(house.ben_token) as client:
+        yield client
