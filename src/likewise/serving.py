@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -21,18 +22,29 @@ _BACKLOG = 1_024
 logger = logging.getLogger("likewise")
 
 
-def free_port(host: str, port: int) -> int:
-    """Check that nobody listens on the port, and pick a free one for port 0; raise `BadSetting`.
+class Address(NamedTuple):
+    """Where the service listens: an IP address and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The URL of the service, without a slash at its end."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def free_address(host: str, port: int) -> Address:
+    """Check that nobody listens on host and port, and pick a free port for 0; raise `BadSetting`.
 
     Granian shares ports (SO_REUSEPORT), so without this check a second server would start and take half the requests.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            bound: int = probe.getsockname()[1]
-            return bound
+            probe.bind(address)
+            return Address(*probe.getsockname()[:2])
     except OSError as error:
         raise BadSetting(*_why_not(host, port, error)) from error
 
@@ -47,17 +59,15 @@ def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
             return f"{host} is no address of this machine", "give --host 127.0.0.1, or 0.0.0.0 for all addresses"
 
 
-async def serve(
-    app: App, *, host: str, port: int, shutdown_seconds_max: float, on_listening: Callable[[], None]
-) -> None:
+async def serve(app: App, address: Address, *, shutdown_seconds_max: float, on_listening: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight, for at most `shutdown_seconds_max` seconds.
 
     `app` is open already and stays open. `on_listening` is called once the socket takes connections.
     """
     server = Server(
         app,
-        address=host,
-        port=port,
+        address=address.host,
+        port=address.port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,  # with automatic detection, a silent connection is never closed
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS_MAX * 1_000),
@@ -72,10 +82,10 @@ async def serve(
         loop.add_signal_handler(each, stopping.set)
     serving = loop.create_task(server.serve())
     try:
-        await _until_listening(host, port, serving)
+        await _until_listening(address, serving)
         on_listening()
         await asyncio.wait([serving, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-        server.stop()  # type: ignore[no-untyped-call] - Granian leaves it untyped
+        server.stop()  # type: ignore[no-untyped-call]  # Granian leaves it untyped
         _, late = await asyncio.wait([serving], timeout=shutdown_seconds_max)
         if late:
             logger.warning("the shutdown took more than %g seconds; open connections are dropped", shutdown_seconds_max)
@@ -84,11 +94,11 @@ async def serve(
             loop.remove_signal_handler(each)
 
 
-async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]") -> None:
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+async def _until_listening(address: Address, serving: "asyncio.Task[None]") -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - compared, not bound
     while not serving.done():
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(address, port)
+            _, writer = await asyncio.open_connection(host, address.port)
             writer.close()
             await writer.wait_closed()
             return

@@ -1,0 +1,79 @@
+"""The command `likewise`: a door to the house for people and scripts.
+
+Data goes to stdout and everything else to stderr. Exit codes: 0 done, 1 failed, 2 misused. The only room that reads
+the environment, and the one that prints the tree of errors.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from likewise import __version__
+from likewise.cli.config import config
+from likewise.cli.dev import dev
+from likewise.cli.keys import key
+from likewise.cli.library import library
+from likewise.cli.listeners import listener
+from likewise.cli.serve import serve
+from likewise.cli.tokens import token
+from likewise.errors import BadName, BadSetting, Hinted, LikewiseError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Every command explains itself: --help.")
+@click.version_option(__version__, message="likewise %(version)s")
+def likewise() -> None:
+    """Keep people's likes and dislikes of music, and speak the Apple Music API while doing so."""
+
+
+@likewise.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell, to be sourced: eval "$(likewise completion bash)"."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - needed by this command alone
+
+    script = get_completion_class(shell)
+    if script is not None:  # pragma: no branch - the three shells are click's own
+        click.echo(script(likewise, {}, "likewise", "_LIKEWISE_COMPLETE").source())
+
+
+for command in (dev, serve, key, listener, token, library, config):
+    likewise.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 misused."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        likewise.main(args=None if arguments is None else list(arguments), prog_name="likewise", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "likewise"
+        _complain(error.format_message(), f"see `{path} --help`")
+        sys.exit(2)
+    except click.ClickException as error:
+        _complain(error.format_message(), "")
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(1)
+    except LikewiseError as error:
+        _complain(str(error), error.hint if isinstance(error, Hinted) else "")
+        sys.exit(2 if isinstance(error, BadSetting | BadName) else 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _complain(sentence: str, hint: str) -> None:
+    text = sentence.rstrip(".")
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
+    if hint:
+        click.echo(f"\n{click.style('hint:', fg='cyan', bold=True)} {hint}", err=True)

@@ -1,0 +1,118 @@
+"""What the commands share: the database they work on, and how they show what they found."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from likewise.app import now
+from likewise.config import read_settings
+from likewise.domain import Time
+from likewise.errors import BadKey, BadSetting
+from likewise.store import Store
+from likewise.stores import open_store
+
+Result = TypeVar("Result")
+
+_KEY_BYTES_MAX = 64 * 1024
+
+database_option = click.option(
+    "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+team_id_option = click.option("--team-id", required=True, help="The developer team, 10 letters and digits.")
+
+__all__ = ["database_option", "json_option", "now", "on_store", "read_key_file", "show", "team_id_option", "when"]
+
+
+def database_url(database: str | None) -> str:
+    """Take the database from the flag or the environment; raise `BadSetting`, for there is no default."""
+    url = read_settings(os.environ, {"database": database}).database
+    if not url:
+        raise BadSetting(
+            "no database is set", "give --database sqlite:///likewise.db, or set the variable LIKEWISE_DATABASE"
+        )
+    return url
+
+
+def on_store(database: str | None, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
+    """Run `work` on the open store, and close it."""
+
+    async def run() -> Result:
+        async with _opened(database_url(database), create=create) as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def _opened(url: str, *, create: bool) -> AsyncIterator[Store]:
+    store = await open_store(url, create=create)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def read_key_file(path: str) -> bytes:
+    """Read a key file, `-` for standard input; raise `BadKey`."""
+    try:
+        with click.open_file(path, "rb") as file:
+            text = file.read(_KEY_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadKey(f"the key file {path} cannot be read ({error.strerror})", "check its path and mode") from error
+    if len(text) > _KEY_BYTES_MAX:
+        raise BadKey(f"the key file {path} is too large to be a key", "give a file of at most 64 KiB")
+    return bytes(text)
+
+
+def key_id_in_name(path: str) -> str | None:
+    """Read the key id from a file named as Apple names them: `AuthKey_ABC123DEFG.p8`."""
+    stem = Path(path).stem
+    return stem.removeprefix("AuthKey_") if stem.startswith("AuthKey_") else None
+
+
+def when(time: Time | None) -> str | None:
+    """Write a time for people and machines alike: `2026-11-02T14:05:09Z`."""
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print rows as a table, or as one JSON array; where there are none, people are told so on stderr."""
+    if as_json:
+        click.echo(json.dumps(list(rows), ensure_ascii=False))
+    elif not rows:
+        click.echo(empty, err=True)
+    else:
+        _show_table(rows)
+
+
+def _show_table(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - costs every other command its start
+    from rich.table import Table  # noqa: PLC0415 - see above
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), no_wrap=True)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Through a pipe a row stays one line, however long.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+
+
+def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
+    """Print what was done: an object on stdout for machines, a sentence on stderr for people."""
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(sentence, err=True)

@@ -1,0 +1,185 @@
+"""The data folder of `likewise dev`: one key, two listeners and their tokens, made once and found again.
+
+    likewise.db         the database; of tokens it holds hashes only
+    AuthKey_….p8        the developer key's private half
+    dev.json            ids, and the user tokens in clear
+    ada.curl, ben.curl  both tokens as a configuration file for curl, so that they are in no process list
+
+All files are for their owner alone (mode 0600).
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import string
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from likewise.app import now
+from likewise.cli.tokens import issue
+from likewise.domain import DeveloperKey
+from likewise.errors import BadSetting, NoSuchThing
+from likewise.store import Store
+from likewise.stores import open_store
+from likewise.tokens import digest_of, generate_private_key, mint_developer_token, mint_user_token, read_public_key
+
+LISTENERS = ("ada", "ben")
+_STOREFRONT = "us"
+_DEVELOPER_TOKEN_SECONDS = 180 * 86_400
+_USER_TOKEN_MILLISECONDS_LEFT_MIN = 86_400_000
+_DATABASE = "likewise.db"
+_LOCK = "dev.lock"
+_RESET_PATTERNS = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", "dev.json", "AuthKey_*.p8", "*.curl")
+
+
+class Household:
+    """What one data folder holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = f"sqlite:///{folder / _DATABASE}"
+        self.team_id = _random_id()
+        self.key_id = _random_id()
+        self.user_tokens: dict[str, str] = {}
+        self._read()
+
+    @property
+    def private_key(self) -> Path:
+        return self.folder / f"AuthKey_{self.key_id}.p8"
+
+    def curl_file(self, name: str) -> Path:
+        return self.folder / f"{name}.curl"
+
+    def developer_token(self) -> str:
+        return mint_developer_token(
+            self.private_key.read_bytes(),
+            key_id=self.key_id,
+            team_id=self.team_id,
+            now_seconds=now() // 1000,
+            seconds=_DEVELOPER_TOKEN_SECONDS,
+        )
+
+    async def settle(self) -> None:
+        """Make what is missing: key, listeners, tokens. What is there and good stays as it is."""
+        with _translated(self.folder):
+            store = await open_store(self.database)
+            try:
+                await self._settle_key(store)
+                for name in LISTENERS:
+                    await self._settle_listener(store, name)
+            finally:
+                await store.close()
+            facts = {"team_id": self.team_id, "key_id": self.key_id, "music_user_tokens": self.user_tokens}
+            _write_private(self.folder / "dev.json", json.dumps(facts, indent=2).encode() + b"\n")
+            self._write_curl_files()
+
+    def _write_curl_files(self) -> None:
+        for name, token in self.user_tokens.items():
+            lines = [
+                f'header = "Authorization: Bearer {self.developer_token()}"',
+                f'header = "Music-User-Token: {token}"',
+                "globoff",
+                "silent",
+                "show-error",
+                # The status goes to stderr, so that what is piped on is the answer alone.
+                r'write-out = "%{stderr}\n%{http_code}\n"',
+            ]
+            _write_private(self.curl_file(name), "\n".join(lines).encode() + b"\n")
+
+    def _read(self) -> None:
+        path = self.folder / "dev.json"
+        try:
+            facts: dict[str, Any] = json.loads(path.read_bytes())
+            self.team_id = str(facts["team_id"])
+            self.key_id = str(facts["key_id"])
+            self.user_tokens = {name: str(facts["music_user_tokens"][name]) for name in LISTENERS}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadSetting(f"{path} cannot be understood", "start over with `likewise dev --reset`") from error
+
+    async def _settle_key(self, store: Store) -> None:
+        registered = await store.developer_key(self.key_id)
+        if self.private_key.exists():
+            public_key = read_public_key(self.private_key.read_bytes())
+            if registered is not None and (registered.revoked is not None or registered.public_key != public_key):
+                self.key_id = _random_id()  # the old key was revoked; a revoked key id stays so
+                registered = None
+        elif registered is not None:
+            self.key_id = _random_id()  # the private half was lost
+            registered = None
+        if not self.private_key.exists():
+            _write_private(self.private_key, generate_private_key())
+        if registered is None:
+            public_key = read_public_key(self.private_key.read_bytes())
+            await store.add_developer_key(DeveloperKey(self.key_id, self.team_id, public_key, now()))
+
+    async def _settle_listener(self, store: Store, name: str) -> None:
+        try:
+            await store.listener(name)
+        except NoSuchThing:
+            await store.add_listener(name, _STOREFRONT)
+        token = self.user_tokens.get(name)
+        known = await store.user_token(digest_of(token.encode())) if token else None
+        is_good = (
+            known is not None
+            and known.revoked is None
+            and known.team_id == self.team_id
+            and known.expires > now() + _USER_TOKEN_MILLISECONDS_LEFT_MIN
+        )
+        if not is_good:
+            self.user_tokens[name] = mint_user_token(os.urandom)
+            await issue(store, name, self.team_id, self.user_tokens[name])
+
+
+@contextmanager
+def open_household(folder: Path, *, reset: bool) -> Iterator[Household]:
+    """Open a data folder, making it where there is none; raise `BadSetting` when that cannot be."""
+    with ExitStack() as stack:
+        with _translated(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context(os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)))
+            if reset:
+                _reset(folder, lock.fileno())
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield Household(folder.resolve())
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadSetting(
+            f"the data folder {folder} cannot be used ({error.strerror})", "give another one with --data"
+        ) from error
+
+
+def _reset(folder: Path, lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadSetting(f"another `likewise dev` uses {folder}", "stop it, then reset") from error
+    for pattern in _RESET_PATTERNS:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".likewise-")  # its mode is 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _random_id() -> str:
+    return "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(10))

@@ -1,0 +1,133 @@
+"""`likewise token`: developer tokens and music user tokens."""
+
+import os
+
+import click
+
+from likewise.cli.common import (
+    database_option,
+    json_option,
+    key_id_in_name,
+    now,
+    on_store,
+    read_key_file,
+    show,
+    team_id_option,
+    tell,
+    when,
+)
+from likewise.domain import Listener, UserToken, key_id_of, team_id_of
+from likewise.errors import BadName
+from likewise.store import Store
+from likewise.tokens import (
+    DEVELOPER_TOKEN_SECONDS_MAX,
+    USER_TOKEN_DAYS,
+    digest_of,
+    mint_developer_token,
+    mint_token_id,
+    mint_user_token,
+    user_token_expiry,
+)
+
+_DAY_SECONDS = 86_400
+
+
+@click.group()
+def token() -> None:
+    """Mint developer tokens; issue, list and revoke music user tokens."""
+
+
+@token.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
+@team_id_option
+@click.option("--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, DEVELOPER_TOKEN_SECONDS_MAX // _DAY_SECONDS),
+    default=180,
+    show_default=True,
+    help="How long it lives.",
+)
+@click.option(
+    "--origin", "origins", multiple=True, help="A web origin it is good for, like https://example.org; again for more."
+)
+def developer(file: str, team_id: str, key_id: str | None, days: int, origins: tuple[str, ...]) -> None:
+    """Mint a developer token from a private key (.p8) and print it. Needs no database."""
+    id = key_id or key_id_in_name(file)
+    if id is None:
+        raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
+    minted = mint_developer_token(
+        read_key_file(file),
+        key_id=key_id_of(id),
+        team_id=team_id_of(team_id),
+        now_seconds=now() // 1000,
+        seconds=days * _DAY_SECONDS,
+        origins=origins,
+    )
+    click.echo(minted)
+
+
+@token.command()
+@click.argument("name")
+@team_id_option
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3_650),
+    default=USER_TOKEN_DAYS,
+    show_default=True,
+    help="How long it lives.",
+)
+@database_option
+@json_option
+def user(name: str, team_id: str, days: int, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Issue a music user token for a listener and print it. It is shown this once; only its hash is kept."""
+    text = mint_user_token(os.urandom)
+    issued = on_store(database, lambda store: issue(store, name, team_id_of(team_id), text, days=days))
+    facts = {"id": issued.id, "listener": name, "team_id": team_id, "expires": when(issued.expires)}
+    if as_json:
+        tell({"music_user_token": text, **facts}, as_json=True, sentence="")
+    else:
+        click.echo(text)
+        click.echo(f"token {issued.id} for {name} through team {team_id} until {facts['expires']}", err=True)
+
+
+async def issue(store: Store, name: str, team_id: str, text: str, *, days: int = USER_TOKEN_DAYS) -> UserToken:
+    """Keep a fresh user token for a listener."""
+    owner: Listener = await store.listener(name)
+    created = now()
+    expires = user_token_expiry(created, days=days)
+    issued = UserToken(mint_token_id(os.urandom), owner, team_id, created, expires)
+    await store.add_user_token(digest_of(text.encode()), issued)
+    return issued
+
+
+@token.command(name="list")
+@click.argument("name")
+@database_option
+@json_option
+def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """List the music user tokens of a listener by their short ids."""
+
+    async def work(store: Store) -> list[UserToken]:
+        return await store.user_tokens(await store.listener(name))
+
+    rows = [
+        {
+            "id": each.id,
+            "team_id": each.team_id,
+            "created": when(each.created),
+            "expires": when(each.expires),
+            "revoked": when(each.revoked),
+        }
+        for each in on_store(database, work)
+    ]
+    show(rows, as_json=as_json, empty=f"{name} has no music user token")
+
+
+@token.command()
+@click.argument("id")
+@database_option
+def revoke(id: str, database: str | None) -> None:
+    """Revoke a music user token by its short id; running servers follow within seconds."""
+    on_store(database, lambda store: store.revoke_user_token(id, now=now()))
+    click.echo(f"revoked the music user token {id}", err=True)
