@@ -13,13 +13,13 @@ from typing import NoReturn
 import click
 
 from likewise import __version__
-from likewise.cli.config import config
-from likewise.cli.dev import dev
-from likewise.cli.keys import key
-from likewise.cli.library import library
-from likewise.cli.listeners import listener
-from likewise.cli.serve import serve
-from likewise.cli.tokens import token
+from likewise.cli.config import config as config_command
+from likewise.cli.dev import dev as dev_command
+from likewise.cli.keys import key as key_command
+from likewise.cli.library import library as library_command
+from likewise.cli.listeners import listener as listener_command
+from likewise.cli.serve import serve as serve_command
+from likewise.cli.tokens import token as token_command
 from likewise.errors import BadName, BadSetting, Hinted, LikewiseError
 
 
@@ -32,7 +32,10 @@ def likewise() -> None:
 @likewise.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script for a shell, to be sourced: eval "$(likewise completion bash)"."""
+    """Print a shell's completion script.
+
+    Source it: eval "$(likewise completion bash)".
+    """
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - needed by this command alone
 
     script = get_completion_class(shell)
@@ -40,7 +43,15 @@ def completion(shell: str) -> None:
         click.echo(script(likewise, {}, "likewise", "_LIKEWISE_COMPLETE").source())
 
 
-for command in (dev, serve, key, listener, token, library, config):
+for command in (
+    dev_command,
+    serve_command,
+    key_command,
+    listener_command,
+    token_command,
+    library_command,
+    config_command,
+):
     likewise.add_command(command)
 
 

@@ -16,7 +16,10 @@ from likewise.config import described, read_settings, unknown_variables
 @click.option("--port", type=int, help="The port to listen on.")
 @json_option
 def config(as_json: bool, **flags: Any) -> None:  # noqa: FBT001 - click's way
-    """Show what `likewise serve` would run with; passwords are hidden."""
+    """Show what `serve` would run with.
+
+    Passwords are hidden.
+    """
     settings = read_settings(os.environ, flags)
     for sentence in unknown_variables(os.environ):
         click.echo(f"warning: {sentence}", err=True)

@@ -27,7 +27,7 @@ _EXAMPLE_SONG = "907242702"
 @click.option("--reset", is_flag=True, help="Forget all ratings, keys and tokens first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when it listens, and nothing else.")
 def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> None:  # noqa: FBT001 - click's way
-    """Serve the ratings API for development: no settings, no membership, no account.
+    """Serve for development: nothing to set up.
 
     The first run makes a developer key and the listeners ada and ben with tokens; later runs use them again.
     """

@@ -21,7 +21,7 @@ from likewise.tokens import read_public_key
 
 @click.group()
 def key() -> None:
-    """Register, list and revoke the public keys of developers."""
+    """Register, list and revoke developer keys."""
 
 
 @key.command()

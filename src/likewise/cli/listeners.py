@@ -1,12 +1,13 @@
 """`likewise listener`: the people whose likes are kept."""
 
+import sys
 from difflib import get_close_matches
 
 import click
 
 from likewise.cli.common import database_option, json_option, on_store, show, tell
 from likewise.domain import listener_name_of
-from likewise.errors import BadName
+from likewise.errors import BadName, BadSetting
 from likewise.storefronts import STOREFRONTS
 
 
@@ -54,6 +55,8 @@ def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 def remove(name: str, yes: bool, database: str | None) -> None:  # noqa: FBT001 - click's way
     """Forget a listener with all ratings, library and tokens. This cannot be undone."""
     on_store(database, lambda store: store.listener(name))
+    if not yes and not sys.stdin.isatty():
+        raise BadSetting("removing a listener asks first, and nobody is there to answer", "give --yes")
     if not yes:
         click.confirm(f"Forget {name} with everything they have rated?", abort=True, err=True)
     on_store(database, lambda store: store.remove_listener(name))

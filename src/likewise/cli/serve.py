@@ -17,7 +17,7 @@ from likewise.errors import BadSetting
 @click.option("--host", help="The address to listen on. [default: 127.0.0.1; variable: LIKEWISE_HOST]")
 @click.option("--port", type=int, help="The port to listen on. [default: 8080; variable: LIKEWISE_PORT]")
 def serve(**flags: Any) -> None:
-    """Serve the ratings API in production, until SIGTERM or Ctrl-C.
+    """Serve in production, until SIGTERM or Ctrl-C.
 
     Settings come from LIKEWISE_… variables and flags alone; see `likewise config`.
     """

@@ -34,7 +34,7 @@ _DAY_SECONDS = 86_400
 
 @click.group()
 def token() -> None:
-    """Mint developer tokens; issue, list and revoke music user tokens."""
+    """Developer tokens and music user tokens."""
 
 
 @token.command()
