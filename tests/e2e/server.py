@@ -58,19 +58,17 @@ def dev_server(folder: Any, *arguments: str) -> Iterator[Server]:
 @contextmanager
 def running(command: Sequence[str], **extra: str) -> Iterator["subprocess.Popen[str]"]:
     """Run a command until the block ends; however it ends, the process does."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**extra)
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.communicate(timeout=STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:  # pragma: no cover - a hanging server fails its own test
-                process.kill()
-                process.communicate()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment(**extra)) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.communicate(timeout=STOP_SECONDS_MAX)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:

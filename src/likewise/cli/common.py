@@ -107,7 +107,11 @@ def _show_table(rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     # Through a pipe a row stays one line, however long.
     width = None if sys.stdout.isatty() else 10_000
-    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:

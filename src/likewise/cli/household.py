@@ -85,6 +85,7 @@ class Household:
                 "globoff",
                 "silent",
                 "show-error",
+                "no-buffer",  # the answer before the status, on a terminal too
                 # The status goes to stderr, so that what is piped on is the answer alone.
                 r'write-out = "%{stderr}\n%{http_code}\n"',
             ]

@@ -1,0 +1,102 @@
+"""The examples in the documentation are run, and say what the documentation shows; `…` stands for anything."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.server import environment, running
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTED_PORT = "127.0.0.1:8080"
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the examples use curl")
+
+
+class Step(NamedTuple):
+    command: str
+    output: str
+
+
+def steps_of(path):
+    """Read the commands of all console blocks of a document, each with what it prints."""
+    blocks = re.findall(r"^```console\n(.*?)^```", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    steps = []
+    for block in blocks:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            steps.append(Step(command, output))
+    return steps
+
+
+def pattern_of(output):
+    return re.compile("".join(".*" if piece == "…" else re.escape(piece) for piece in re.split("(…)", output.strip())))
+
+
+def run_in_one_shell(commands, home, **extra):
+    """Run commands as one would type them, in one shell; return what each printed, stderr included."""
+    marker = "-- next --"
+    script = "".join(f"{command}\necho '{marker}'\n" for command in commands)
+    done = subprocess.run(
+        ["bash", "-s"],
+        input=script,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        cwd=home,
+        env=environment(HOME=str(home), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **extra),
+        check=False,
+    )
+    return [output.strip() for output in done.stdout.split(marker)][:-1]
+
+
+def check(steps, outputs):
+    for step, output in zip(steps, outputs, strict=True):
+        # curl tells the status apart from the answer with a line break of its own.
+        shown = re.sub(r"\n+", "\n", output)
+        assert pattern_of(step.output).fullmatch(shown), f"$ {step.command}\n{output}"
+
+
+def test_the_readmes_first_minute(tmp_path):
+    make_run, *steps = steps_of(ROOT / "README.md")
+    assert make_run.command == "make run"
+    command = [sys.executable, "-u", "-m", "likewise", "dev", "--port", "0"]
+    with running(command, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / ".local/share")) as process:
+        assert process.stdout is not None
+        greeting = ""
+        while "Data lives in" not in greeting:
+            greeting += process.stdout.readline()
+        found = re.search(r"http://(\S+)", greeting)
+        assert found is not None
+        address = found.group(1)
+
+        assert pattern_of(make_run.output).fullmatch(greeting.replace(address, DOCUMENTED_PORT).strip())
+        commands = [step.command.replace(DOCUMENTED_PORT, address) for step in steps]
+        check(steps, run_in_one_shell(commands, tmp_path))
+
+
+def test_what_make_run_runs_is_what_the_first_minute_shows():
+    recipe = (ROOT / "Makefile").read_text("utf-8")
+
+    assert re.search(r"^run: install.*\n\texec \$\(BIN\)/likewise dev \$\(ARGS\)$", recipe, re.MULTILINE)
+
+
+def test_the_operators_walk_in_running_md(tmp_path):
+    steps = steps_of(ROOT / "docs/running.md")
+
+    check(steps, run_in_one_shell([step.command for step in steps], tmp_path))
+
+
+def test_every_link_between_documents_leads_somewhere():
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert len(documents) >= 8
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text("utf-8")):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
