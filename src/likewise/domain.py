@@ -171,7 +171,8 @@ class UserToken(NamedTuple):
 
 
 _has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch
-_has_apple_id = re.compile(r"[A-Za-z0-9]{10}").fullmatch
+has_apple_id = re.compile(r"[A-Za-z0-9]{10}").fullmatch
+"""Match a team id or key id: 10 letters and digits."""
 
 
 def listener_name_of(name: str) -> str:
@@ -185,13 +186,13 @@ def listener_name_of(name: str) -> str:
 
 def team_id_of(team_id: str) -> str:
     """Check a team id: 10 letters and digits, as Apple issues them; raise `BadName`."""
-    if not _has_apple_id(team_id):
+    if not has_apple_id(team_id):
         raise BadName(f"{team_id!r} is no team id", "a team id has 10 letters and digits, like DEF123GHIJ")
     return team_id
 
 
 def key_id_of(key_id: str) -> str:
     """Check a key id (`kid`): 10 letters and digits, as Apple issues them; raise `BadName`."""
-    if not _has_apple_id(key_id):
+    if not has_apple_id(key_id):
         raise BadName(f"{key_id!r} is no key id", "a key id has 10 letters and digits, like ABC123DEFG")
     return key_id

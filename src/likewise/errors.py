@@ -7,6 +7,7 @@
     │   ├── MethodNotAllowed             the endpoint has other methods
     │   ├── BadDeveloperToken            who is calling?
     │   ├── BadUserToken                 on whose behalf?
+    │   │   └── ListenerRemoved          it was somebody's, until a moment ago
     │   ├── BadPathValue
     │   │   ├── UnknownResourceType      «song», «artists»
     │   │   ├── UnknownLibraryResourceType
@@ -69,6 +70,11 @@ class BadDeveloperToken(Refused):
 
 class BadUserToken(Refused):
     """The text says why, for the operator's log only: Apple says «Invalid authentication» and no more."""
+
+
+class ListenerRemoved(BadUserToken):
+    def __init__(self) -> None:
+        super().__init__("the listener has been removed")
 
 
 class BadPathValue(Refused):

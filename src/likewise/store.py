@@ -56,7 +56,7 @@ class Store(ABC):
 
         Setting moves the time to `now` even when the value stays. Setting a library item the store has not met makes
         it known, as an upload. Nothing is done to a dead library id. Clearing does nothing where nothing is rated, or
-        where the value is not the change's `only`. Raise `NoSuchThing` when the listener has been removed.
+        where the value is not the change's `only`. Raise `ListenerRemoved`.
         """
 
     async def put(self, listener: Listener, item: Item, value: Value, *, now: Time) -> None:
@@ -77,7 +77,7 @@ class Store(ABC):
         """Add catalog items to the library, each as a pair (library item with a fresh id, catalog item).
 
         A catalog item that is in the library already keeps the library id it has; the fresh one is dropped. Later pairs
-        are newer. Raise `NoSuchThing` when the listener has been removed.
+        are newer. Raise `ListenerRemoved`.
         """
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Store(ABC):
         When both were rated, the newer rating wins, on equal times the catalog's; when one was, its rating stays. Its
         time stays with it. Linking again to the same item changes nothing; linking to another moves the address and
         leaves the former item its rating. Raise `LinkRefused` for a dead library id, and for a catalog item that has
-        another library id; `NoSuchThing` when the listener has been removed.
+        another library id; `ListenerRemoved`.
         """
 
     @abstractmethod
@@ -149,7 +149,7 @@ class Store(ABC):
 
     @abstractmethod
     async def add_user_token(self, digest: bytes, token: UserToken) -> None:
-        """Keep what is known of a user token under the SHA-256 of its text; raise `NoSuchThing` for no listener."""
+        """Keep what is known of a user token under the SHA-256 of its text; raise `ListenerRemoved`."""
 
     @abstractmethod
     async def user_token(self, digest: bytes) -> UserToken | None:

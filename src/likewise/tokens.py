@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.api_jws import PyJWS
 
-from likewise.domain import DeveloperKey, Time
+from likewise.domain import DeveloperKey, Time, has_apple_id
 from likewise.errors import BadDeveloperToken, BadKey
 
 DEVELOPER_TOKEN_SECONDS_MAX = 15_777_000
@@ -131,7 +131,7 @@ def key_id_of_token(token: bytes) -> str:
     except (jwt.PyJWTError, RecursionError) as error:
         raise BadDeveloperToken("the developer token has no readable header") from error
     key_id = header.get("kid")
-    if header.get("alg") != "ES256" or not isinstance(key_id, str):
+    if header.get("alg") != "ES256" or not isinstance(key_id, str) or not has_apple_id(key_id):
         raise BadDeveloperToken("the developer token is not signed with ES256 by a named key")
     return key_id
 

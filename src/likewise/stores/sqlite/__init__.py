@@ -28,7 +28,6 @@ from likewise.domain import (
     UserToken,
     Value,
 )
-from likewise.errors import NoSuchThing
 from likewise.store import Store
 from likewise.stores.batching import Batcher
 from likewise.stores.sqlite import writes
@@ -172,7 +171,7 @@ class SQLiteStore(Store):
     async def listener(self, name: str) -> Listener:
         rows = self._read("SELECT id, name, storefront FROM listeners WHERE name = ?", (name,))
         if not rows:
-            raise NoSuchThing(f"there is no listener {name!r}", "see `likewise listener list`")
+            raise writes.no_listener(name)
         return Listener(*rows[0])
 
     async def listeners(self) -> list[Listener]:
@@ -219,7 +218,7 @@ class SQLiteStore(Store):
         return Listener(id, name, storefront)
 
     async def remove_listener(self, name: str) -> None:
-        await self._batcher.submit(partial(writes.remove_listener, listener=(await self.listener(name)).id))
+        await self._batcher.submit(partial(writes.remove_listener, name=name))
 
     async def add_developer_key(self, key: DeveloperKey) -> None:
         await self._batcher.submit(partial(writes.add_developer_key, key=key))

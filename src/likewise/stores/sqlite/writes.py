@@ -6,9 +6,9 @@ from typing import Any
 import apsw
 
 from likewise.domain import TWINS, Change, DeveloperKey, Item, Time, UserToken
-from likewise.errors import AlreadyExists, LinkRefused, NoSuchThing
+from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing
 
-REFUSALS = (AlreadyExists, LinkRefused, NoSuchThing)
+REFUSALS = (AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing)
 """What a job may raise because of what it was asked."""
 
 JOB_FAULTS = (*REFUSALS, apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError)
@@ -53,7 +53,10 @@ def in_transaction(connection: apsw.Connection, jobs: Sequence[Callable[[apsw.Co
 
 
 def write(connection: apsw.Connection, *, listener: int, changes: Sequence[Change], now: Time) -> list[bool]:
-    return [_apply(connection, listener, change, now) for change in changes]
+    done = [_apply(connection, listener, change, now) for change in changes]
+    if not any(done):  # else a change was numbered, on the listener's row
+        _check_listener(connection, listener)
+    return done
 
 
 def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time) -> bool:
@@ -105,9 +108,14 @@ def _clear(connection: apsw.Connection, listener: int, item: Item, only: int | N
 def _next_change(connection: apsw.Connection, listener: int) -> int:
     row = connection.execute(_NEXT_CHANGE, (listener,)).fetchone()
     if row is None:
-        raise NoSuchThing("the listener has been removed")
+        raise ListenerRemoved
     change: int = row[0]
     return change
+
+
+def _check_listener(connection: apsw.Connection, listener: int) -> None:
+    if connection.execute("SELECT 1 FROM listeners WHERE id = ?", (listener,)).fetchone() is None:
+        raise ListenerRemoved
 
 
 # The library
@@ -172,10 +180,18 @@ def add_listener(connection: apsw.Connection, *, name: str, storefront: str) -> 
     return connection.last_insert_rowid()
 
 
-def remove_listener(connection: apsw.Connection, *, listener: int) -> None:
+def remove_listener(connection: apsw.Connection, *, name: str) -> None:
+    row = connection.execute("SELECT id FROM listeners WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise no_listener(name)
+    [listener] = row
     for table in ("ratings", "library", "user_tokens"):
         connection.execute(f"DELETE FROM {table} WHERE listener = ?", (listener,))  # noqa: S608 - our own names
     connection.execute("DELETE FROM listeners WHERE id = ?", (listener,))
+
+
+def no_listener(name: str) -> NoSuchThing:
+    return NoSuchThing(f"there is no listener {name!r}", "see `likewise listener list`")
 
 
 # Keys and tokens
@@ -194,8 +210,7 @@ def revoke_developer_key(connection: apsw.Connection, *, key_id: str, now: Time)
 
 
 def add_user_token(connection: apsw.Connection, *, digest: bytes, token: UserToken) -> None:
-    if connection.execute("SELECT 1 FROM listeners WHERE id = ?", (token.listener.id,)).fetchone() is None:
-        raise NoSuchThing("the listener has been removed")
+    _check_listener(connection, token.listener.id)
     bindings = (digest, token.id, token.listener.id, token.team_id, token.created, token.expires, token.revoked)
     connection.execute("INSERT INTO user_tokens VALUES (?, ?, ?, ?, ?, ?, ?)", bindings)
 
