@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -31,14 +31,12 @@ _VARY: HeaderPair = (b"vary", b"accept-encoding")
 class Headers:
     """The headers of a request, by lower-case name; of a repeated one the last counts."""
 
-    __slots__ = ("_by_name", "_pairs")
+    __slots__ = ("_by_name", "_pairs", "get")
 
-    def __init__(self, pairs: list[HeaderPair]) -> None:
+    def __init__(self, pairs: Sequence[HeaderPair]) -> None:
         self._pairs = pairs
         self._by_name = dict(pairs)
-
-    def get(self, name: bytes) -> bytes | None:
-        return self._by_name.get(name)
+        self.get = self._by_name.get
 
     def is_repeated(self, name: bytes) -> bool:
         if len(self._pairs) == len(self._by_name):
@@ -52,16 +50,22 @@ class Query:
     __slots__ = ("_pairs",)
 
     def __init__(self, query_string: bytes) -> None:
-        self._pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True) if query_string else []
+        self._pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
 
     def last(self, name: str) -> str | None:
-        return next((value for key, value in reversed(self._pairs) if key == name), None)
+        for key, value in reversed(self._pairs):
+            if key == name:
+                return value
+        return None
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self._pairs if key == name]
+
+
+_NO_QUERY = Query(b"")
 
 
 class Request:
@@ -77,7 +81,7 @@ class Request:
             raise UrlTooLong(URL_BYTES_MAX)
         self.method: str = scope["method"]
         self.path = _segments(raw_path)
-        self.query = Query(query_string)
+        self.query = Query(query_string) if query_string else _NO_QUERY
         self.headers = Headers(scope["headers"])
         self._receive = receive
 
@@ -126,7 +130,8 @@ class Response(NamedTuple):
 
     async def send(self, send: Send, *, method: str, accepts: Headers | None) -> None:
         body = self.body
-        headers = [*self.headers, _ALLOW_ORIGIN]
+        headers = list(self.headers)
+        headers.append(_ALLOW_ORIGIN)
         if len(body) > GZIP_BYTES_MIN:
             headers.append(_VARY)
             if accepts and accepts_gzip(accepts.get(b"accept-encoding")):

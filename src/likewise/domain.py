@@ -1,6 +1,7 @@
 """The words of the house: Kind, Item, Value, Rating, Listener and what belongs to them. No I/O, no JSON, no SQL."""
 
 import re
+from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -9,7 +10,7 @@ from likewise.errors import BadName, RatingsNotAllowed, UnknownLibraryResourceTy
 Time: TypeAlias = int
 """Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted."""
 
-ID_CHARACTERS_MAX = 64
+_DIGITS = r"[0-9]{1,20}"
 
 
 class Kind(Enum):
@@ -19,20 +20,22 @@ class Kind(Enum):
     another; `prefix` begins every library id of the kind; `singular` is Apple's `playParams.kind`.
     """
 
-    SONG = "songs", 1, r"[0-9]{1,20}", "", "song"
-    ALBUM = "albums", 2, r"[0-9]{1,20}", "", "album"
-    MUSIC_VIDEO = "music-videos", 3, r"[0-9]{1,20}", "", "musicVideo"
-    PLAYLIST = "playlists", 4, r"pl\.[A-Za-z0-9.@_-]+", "", "playlist"
-    STATION = "stations", 5, r"ra\.[A-Za-z0-9.@_-]+", "", "radioStation"
-    LIBRARY_SONG = "library-songs", 6, r"i\.[A-Za-z0-9]+", "i.", "song"
-    LIBRARY_ALBUM = "library-albums", 7, r"l\.[A-Za-z0-9]+", "l.", "album"
-    LIBRARY_MUSIC_VIDEO = "library-music-videos", 8, r"i\.[A-Za-z0-9]+", "i.", "musicVideo"
-    LIBRARY_PLAYLIST = "library-playlists", 9, r"p\.[A-Za-z0-9]+", "p.", "playlist"
+    SONG = "songs", 1, _DIGITS, "", "song"
+    ALBUM = "albums", 2, _DIGITS, "", "album"
+    MUSIC_VIDEO = "music-videos", 3, _DIGITS, "", "musicVideo"
+    PLAYLIST = "playlists", 4, r"pl\.[A-Za-z0-9.@_-]{1,61}", "", "playlist"
+    STATION = "stations", 5, r"ra\.[A-Za-z0-9.@_-]{1,61}", "", "radioStation"
+    LIBRARY_SONG = "library-songs", 6, r"i\.[A-Za-z0-9]{1,62}", "i.", "song"
+    LIBRARY_ALBUM = "library-albums", 7, r"l\.[A-Za-z0-9]{1,62}", "l.", "album"
+    LIBRARY_MUSIC_VIDEO = "library-music-videos", 8, r"i\.[A-Za-z0-9]{1,62}", "i.", "musicVideo"
+    LIBRARY_PLAYLIST = "library-playlists", 9, r"p\.[A-Za-z0-9]{1,62}", "p.", "playlist"
 
     number: int
     prefix: str
     singular: str
     is_library: bool
+    has_id: Callable[[str], re.Match[str] | None]
+    """Match an id that is well formed for the kind, of at most 64 characters. No catalog id fits a library kind."""
 
     def __init__(self, type: str, number: int, id_pattern: str, prefix: str, singular: str) -> None:
         self.type = type
@@ -40,11 +43,10 @@ class Kind(Enum):
         self.prefix = prefix
         self.singular = singular
         self.is_library = bool(prefix)
-        self._matches_id = re.compile(id_pattern).fullmatch
+        self.has_id = re.compile(id_pattern).fullmatch
 
-    def has_id(self, id: str) -> bool:
-        """Say whether `id` is well formed for this kind; at most 64 characters. Catalog ids never fit the library."""
-        return len(id) <= ID_CHARACTERS_MAX and self._matches_id(id) is not None
+    # Members are singletons; Enum's own hash is a call into Python for each key of a dictionary.
+    __hash__ = object.__hash__
 
 
 TWINS: dict[Kind, Kind] = {
@@ -94,7 +96,8 @@ def item_of(kind: Kind, id: str) -> Item:
 
 def items_of(kind: Kind, ids: list[str]) -> list[Item]:
     """Name items, leaving out ids that are malformed or of another namespace, as GET many does."""
-    return [Item(kind, id) for id in ids if kind.has_id(id)]
+    has_id = kind.has_id
+    return [Item(kind, id) for id in ids if has_id(id)]
 
 
 class Value(IntEnum):

@@ -28,40 +28,60 @@ class _SeenUserToken(NamedTuple):
     believed_until: Time
 
 
+class _Admitted(NamedTuple):
+    listener: Listener
+    until: Time
+
+
 class Gate:
     def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
         self._store = store
         self._now = now
-        self._developer_tokens: Remembered[DeveloperToken] = Remembered()
-        self._user_tokens: Remembered[_SeenUserToken] = Remembered()
+        self._developer_tokens: Remembered[bytes, DeveloperToken] = Remembered()
+        self._user_tokens: Remembered[bytes, _SeenUserToken] = Remembered()
         self._keys: dict[str, _SeenKey] = {}
+        # Whoever came in with these two headers a moment ago comes in again: one look-up instead of four checks.
+        self._admitted: Remembered[tuple[bytes | None, bytes], _Admitted] = Remembered()
 
     async def developer(self, headers: Headers) -> DeveloperToken:
         """Let a developer in; raise `BadDeveloperToken`."""
-        token = _bearer(headers)
-        developer = self._developer_tokens.get(token)
-        if developer is None:
-            key = await self._key(key_id_of_token(token))
-            developer = verify_developer_token(token, key, now_seconds=self._now() / 1000)
-            self._developer_tokens.put(token, developer)
-        else:
-            await self._key(developer.key_id)
-        origin = headers.get(b"origin") if developer.origins is not None else None
-        developer.check(now_seconds=self._now() / 1000, origin=origin.decode("latin-1") if origin else None)
+        developer, _ = await self._developer(headers)
         return developer
 
     async def listener(self, headers: Headers) -> Listener:
         """Let a listener in, through a developer of the team that the user token is for; raise `BadUserToken` too."""
-        developer = await self.developer(headers)
-        text = next((value for name in _USER_TOKEN_HEADERS if (value := headers.get(name)) is not None), None)
+        text = _user_token(headers)
+        if text is not None and not headers.is_repeated(b"authorization"):
+            admitted = self._admitted.get((headers.get(b"authorization"), text))
+            if admitted is not None and self._now() < admitted.until:
+                return admitted.listener
+        developer, developer_until = await self._developer(headers)
         if text is None:
             raise BadUserToken("the request has no music user token")
-        token = await self._user_token(digest_of(text))
+        seen = await self._seen_user_token(digest_of(text))
+        token = seen.token
         if token.team_id != developer.team_id:
             raise BadUserToken("the music user token is for another team")
+        if developer.origins is None:  # else each request's own Origin counts
+            until = min(developer_until, seen.believed_until, token.expires)
+            self._admitted.put((headers.get(b"authorization"), text), _Admitted(token.listener, until))
         return token.listener
 
-    async def _key(self, key_id: str) -> DeveloperKey:
+    async def _developer(self, headers: Headers) -> tuple[DeveloperToken, Time]:
+        """Let a developer in; say also until when the same token may come in without another look."""
+        token = _bearer(headers)
+        developer = self._developer_tokens.get(token)
+        if developer is None:
+            seen = await self._seen_key(key_id_of_token(token))
+            developer = verify_developer_token(token, seen.key, now_seconds=self._now() / 1000)
+            self._developer_tokens.put(token, developer)
+        else:
+            seen = await self._seen_key(developer.key_id)
+        origin = headers.get(b"origin") if developer.origins is not None else None
+        developer.check(now_seconds=self._now() / 1000, origin=origin.decode("latin-1") if origin else None)
+        return developer, min(seen.believed_until, int(developer.expires * 1000))
+
+    async def _seen_key(self, key_id: str) -> _SeenKey:
         now = self._now()
         seen = self._keys.get(key_id)
         if seen is None or seen.believed_until <= now:
@@ -71,9 +91,9 @@ class Gate:
             seen = self._keys[key_id] = _SeenKey(key, now + BELIEVED_MILLISECONDS)
         if seen.key.revoked is not None:
             raise BadDeveloperToken("the developer token's key is revoked")
-        return seen.key
+        return seen
 
-    async def _user_token(self, digest: bytes) -> UserToken:
+    async def _seen_user_token(self, digest: bytes) -> _SeenUserToken:
         now = self._now()
         seen = self._user_tokens.get(digest)
         if seen is None or seen.believed_until <= now:
@@ -86,7 +106,7 @@ class Gate:
             raise BadUserToken("the music user token is revoked")
         if seen.token.expires <= now:
             raise BadUserToken("the music user token has expired")
-        return seen.token
+        return seen
 
 
 def _bearer(headers: Headers) -> bytes:
@@ -99,3 +119,11 @@ def _bearer(headers: Headers) -> bytes:
     if scheme.lower() != b"bearer":
         raise BadDeveloperToken("the Authorization header is no Bearer")
     return token.strip(b" ")
+
+
+def _user_token(headers: Headers) -> bytes | None:
+    for name in _USER_TOKEN_HEADERS:
+        value = headers.get(name)
+        if value is not None:
+            return value
+    return None

@@ -29,6 +29,7 @@ USER_TOKEN_BYTES = 64
 REMEMBERED_MAX = 10_000
 _DEVELOPER_TOKEN_CHARACTERS_MAX = 8_192
 
+Token = TypeVar("Token")
 Known = TypeVar("Known")
 
 _jws = PyJWS(algorithms=["ES256"])
@@ -189,15 +190,15 @@ def user_token_expiry(now: Time, *, days: int = USER_TOKEN_DAYS) -> Time:
 # What has been verified is remembered
 
 
-class Remembered(Generic[Known]):
+class Remembered(Generic[Token, Known]):
     """The last things that were found out, by token; at most `entries_max`, the oldest goes first."""
 
     def __init__(self, entries_max: int = REMEMBERED_MAX) -> None:
         self._entries_max = entries_max
-        self._entries: dict[bytes, Known] = {}
+        self._entries: dict[Token, Known] = {}
         self.get = self._entries.get
 
-    def put(self, token: bytes, known: Known) -> None:
+    def put(self, token: Token, known: Known) -> None:
         if token not in self._entries and len(self._entries) >= self._entries_max:
             del self._entries[next(iter(self._entries))]
         self._entries[token] = known

@@ -49,7 +49,8 @@ def language_for(listener: Listener, query: Query) -> str:
 
 
 def includes(query: Query, relationship: str) -> bool:
-    return any(relationship in value.split(",") for value in query.all("include"))
+    values = query.all("include")
+    return bool(values) and any(relationship in value.split(",") for value in values)
 
 
 def ids_of(query: Query, *, ids_max: int) -> list[str]:

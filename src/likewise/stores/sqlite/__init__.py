@@ -127,25 +127,28 @@ class SQLiteStore(Store):
     async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
         if len(items) == 1:
             [item] = items
-            if not item.kind.is_library:
-                rows = self._read(_CATALOG_RATING, (listener.id, item.kind.number, item.id))
+            kind, id = item
+            if not kind.is_library:
+                rows = self._read(_CATALOG_RATING, (listener.id, kind.number, id))
                 return [Rating(item, _VALUES[value], time) for value, time in rows]
-        found: dict[tuple[int, str], tuple[int, Time]] = {}
-        for kind in {item.kind for item in items}:
-            number = kind.number
-            ids = _json([item.id for item in items if item.kind is kind])
-            if kind.is_library:
-                bindings = {"listener": listener.id, "kind": number, "twin_kind": TWINS[kind].number, "ids": ids}
-                rows = self._read(_LIBRARY_RATINGS, bindings)
-            else:
-                rows = self._read(_CATALOG_RATINGS, (listener.id, number, ids))
-            found |= {(number, id): (value, time) for id, value, time in rows}
-        ratings = []
-        for item in items:
-            row = found.get((item.kind.number, item.id))
-            if row is not None:
-                ratings.append(Rating(item, _VALUES[row[0]], row[1]))
-        return ratings
+        kinds = {item.kind for item in items}
+        if len(kinds) == 1:
+            return self._get_of_kind(listener, kinds.pop(), items)
+        found: dict[Item, Rating] = {}
+        for kind in kinds:
+            for rating in self._get_of_kind(listener, kind, [item for item in items if item.kind is kind]):
+                found[rating.item] = rating
+        return [found[item] for item in items if item in found]
+
+    def _get_of_kind(self, listener: Listener, kind: Kind, items: Sequence[Item]) -> list[Rating]:
+        number, ids = kind.number, _json([item.id for item in items])
+        if kind.is_library:
+            bindings = {"listener": listener.id, "kind": number, "twin_kind": TWINS[kind].number, "ids": ids}
+            rows = self._read(_LIBRARY_RATINGS, bindings)
+        else:
+            rows = self._read(_CATALOG_RATINGS, (listener.id, number, ids))
+        found = {id: (_VALUES[value], time) for id, value, time in rows}
+        return [Rating(item, *found[item.id]) for item in items if item.id in found]
 
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
         found: dict[Item, LibraryItem] = {}
