@@ -1,21 +1,22 @@
 """Settings: read once, checked together, frozen, printable. The environment is handed in."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from likewise.errors import BadSetting
 
 PREFIX = "LIKEWISE_"
 _SUFFIX_FILE = "_FILE"
+_DIGITS_MAX = 9
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX or not low <= int(text) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -113,9 +114,8 @@ def _hidden(each: "Field[Any]", value: Any) -> Any:
 
 
 def hide_password(url: str) -> str:
-    """Return a database URL without its password."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return "(unreadable)"
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
+    if url.startswith("sqlite:"):
+        return url
+    url = re.sub(r"(://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.DOTALL | re.IGNORECASE)

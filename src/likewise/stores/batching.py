@@ -48,11 +48,17 @@ class Batcher(Generic[Job, Outcome]):
             await asyncio.wait([self._draining])
 
     async def _drain(self) -> None:
-        while self._waiting:
-            batch = [entry for entry in self._waiting[:BATCH_MAX] if not entry[1].done()]
-            del self._waiting[:BATCH_MAX]
-            await self._settle(batch)
-        self._draining = None
+        try:
+            while self._waiting:
+                batch = [entry for entry in self._waiting[:BATCH_MAX] if not entry[1].done()]
+                del self._waiting[:BATCH_MAX]
+                await self._settle(batch)
+        finally:
+            self._draining = None
+            # Empty, unless this task was cancelled; then nobody may be left waiting.
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
 
     async def _settle(self, batch: Sequence[tuple[Job, asyncio.Future[Outcome]]]) -> None:
         # Gathered, so that whatever `run` raises reaches those who wait, and never leaves them waiting.

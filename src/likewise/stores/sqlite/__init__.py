@@ -31,7 +31,7 @@ from likewise.domain import (
 from likewise.store import Store
 from likewise.stores.batching import Batcher
 from likewise.stores.sqlite import writes
-from likewise.stores.sqlite.opening import MEMORY, connect, prepare, unavailable
+from likewise.stores.sqlite.opening import MEMORY, connect, prepare, snapshot, unavailable
 
 Job: TypeAlias = Callable[[apsw.Connection], Any]
 
@@ -135,9 +135,10 @@ class SQLiteStore(Store):
         if len(kinds) == 1:
             return self._get_of_kind(listener, kinds.pop(), items)
         found: dict[Item, Rating] = {}
-        for kind in kinds:
-            for rating in self._get_of_kind(listener, kind, [item for item in items if item.kind is kind]):
-                found[rating.item] = rating
+        with snapshot(self._reader):
+            for kind in kinds:
+                for rating in self._get_of_kind(listener, kind, [item for item in items if item.kind is kind]):
+                    found[rating.item] = rating
         return [found[item] for item in items if item in found]
 
     def _get_of_kind(self, listener: Listener, kind: Kind, items: Sequence[Item]) -> list[Rating]:
@@ -167,8 +168,9 @@ class SQLiteStore(Store):
         return _library_item(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
-        rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
-        [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
+        with snapshot(self._reader):
+            rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
+            [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
         return LibraryPage([_library_item(*row) for row in rows], total)
 
     async def listener(self, name: str) -> Listener:

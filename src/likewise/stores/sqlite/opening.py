@@ -3,8 +3,9 @@
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
-from pathlib import Path
 
 import apsw
 
@@ -33,7 +34,7 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
         try:
             connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
         except apsw.CantOpenError as error:
-            if Path(path).exists():
+            if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that no file can have
                 raise StoreUnavailable(
                     f"the database {path} cannot be opened", "check that it is a file you may read and write"
                 ) from error
@@ -85,8 +86,9 @@ def _create_private(path: str) -> None:
 
 
 def _check_identity(connection: apsw.Connection, path: str) -> None:
-    application_id, version = _identity(connection)
+    # In this order: what another program begins meanwhile has its id as soon as it has its tables.
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    application_id, version = _identity(connection)
     if application_id != _APPLICATION_ID and not (is_empty and application_id == 0):
         raise StoreUnusable(f"{path} is a database of another program", "give another path in the database URL")
     newest = len(migrations())
@@ -95,6 +97,16 @@ def _check_identity(connection: apsw.Connection, path: str) -> None:
             f"{path} was written by a newer Likewise (schema {version}, this one knows {newest})",
             "upgrade this Likewise",
         )
+
+
+@contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """Let all that is read see one moment of the database."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
 
 
 def _identity(connection: apsw.Connection) -> tuple[int, int]:

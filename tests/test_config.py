@@ -1,0 +1,260 @@
+"""Settings: where they come from, their limits, and what is shown of them."""
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from likewise.config import Settings, described, hide_password, read_settings, unknown_variables, variable
+from likewise.errors import BadSetting
+
+URL = "sqlite:////var/lib/likewise/likewise.db"
+SECRET_URL = "postgresql://likewise:Tr0ub4dor@db.example/likewise"
+
+
+# Where they come from
+
+
+def test_an_empty_environment_gives_the_documented_defaults():
+    assert read_settings({}) == Settings(database="", host="127.0.0.1", port=8080, ids_max=300, shutdown_seconds_max=10)
+
+
+def test_each_setting_is_read_from_its_variable():
+    environment = {
+        "LIKEWISE_DATABASE": URL,
+        "LIKEWISE_HOST": "::",
+        "LIKEWISE_PORT": "80",
+        "LIKEWISE_IDS_MAX": "100",
+        "LIKEWISE_SHUTDOWN_SECONDS_MAX": "5",
+    }
+
+    assert read_settings(environment) == Settings(URL, "::", 80, 100, 5)
+    assert {variable(each.name) for each in fields(Settings)} == set(environment)
+
+
+def test_other_variables_and_other_spellings_are_not_read():
+    assert read_settings({"PORT": "80", "likewise_port": "80", "LIKEWISE_PORT_FILE": "/nowhere"}) == Settings()
+
+
+def test_a_flag_wins_over_its_variable():
+    assert read_settings({"LIKEWISE_PORT": "80", "LIKEWISE_HOST": "::"}, {"port": 0, "host": None}) == Settings(
+        port=0, host="::"
+    )
+
+
+def test_a_flag_wins_over_a_variable_that_makes_no_sense():
+    assert read_settings({"LIKEWISE_PORT": "eighty"}, {"port": 81}).port == 81
+
+
+def test_a_flag_has_the_limits_of_its_variable():
+    with pytest.raises(BadSetting, match="LIKEWISE_PORT"):
+        read_settings({}, {"port": 65_536})
+
+
+def test_settings_cannot_be_changed():
+    settings = Settings()
+
+    with pytest.raises(FrozenInstanceError):
+        settings.port = 80  # type: ignore[misc]
+
+
+def test_every_setting_is_described_with_its_variable_default_and_meaning():
+    described_settings = {name: (default, says) for name, default, says in described()}
+
+    assert list(described_settings) == [variable(each.name) for each in fields(Settings)]
+    assert described_settings["LIKEWISE_PORT"] == (8080, "the port to listen on; 0 picks a free one")
+    assert all(says for _, says in described_settings.values())
+
+
+# Limits
+
+
+LIMITS = [("port", 0, 65_535), ("ids_max", 1, 10_000), ("shutdown_seconds_max", 1, 600)]
+
+
+@pytest.mark.parametrize(("name", "low", "high"), LIMITS)
+def test_a_number_may_be_as_low_and_as_high_as_its_limits(name, low, high):
+    assert getattr(read_settings({variable(name): str(low)}), name) == low
+    assert getattr(read_settings({variable(name): str(high)}), name) == high
+
+
+@pytest.mark.parametrize(("name", "low", "high"), LIMITS)
+def test_a_number_just_past_its_limits_is_refused(name, low, high):
+    for number in (low - 1, high + 1):
+        with pytest.raises(BadSetting, match=f"{variable(name)} must be a whole number from {low} to {high}"):
+            read_settings({variable(name): str(number)})
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "80.0", "8e1", "+80", "-0", " 80", "80\n", "0x50", "8_0", "٨٠", "⁸", "9" * 5_000]
+)
+def test_what_is_no_plain_whole_number_is_refused(text):
+    with pytest.raises(BadSetting, match="LIKEWISE_PORT must be a whole number from 0 to 65535") as refusal:
+        read_settings({"LIKEWISE_PORT": text})
+
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("name", ["database", "host"])
+def test_an_empty_text_is_refused(name):
+    with pytest.raises(BadSetting, match=f"{variable(name)} must be a text that is not empty"):
+        read_settings({variable(name): ""})
+
+
+# Secrets in files
+
+
+def test_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path):
+    (tmp_path / "url").write_text(f"{SECRET_URL}\n")
+
+    assert read_settings({"LIKEWISE_DATABASE_FILE": str(tmp_path / "url")}).database == SECRET_URL
+
+
+def test_a_secret_both_in_a_variable_and_in_a_file_is_refused(tmp_path):
+    (tmp_path / "url").write_text(URL)
+
+    with pytest.raises(BadSetting, match="both LIKEWISE_DATABASE and LIKEWISE_DATABASE_FILE are set"):
+        read_settings({"LIKEWISE_DATABASE": URL, "LIKEWISE_DATABASE_FILE": str(tmp_path / "url")})
+
+
+def test_a_flag_wins_over_a_file(tmp_path):
+    environment = {"LIKEWISE_DATABASE_FILE": str(tmp_path / "nowhere")}
+
+    assert read_settings(environment, {"database": URL}).database == URL
+
+
+def missing(path):
+    pass
+
+
+def folder(path):
+    path.mkdir()
+
+
+def not_utf_8(path):
+    path.write_bytes(b"sqlite:///\xff")
+
+
+@pytest.mark.parametrize("make", [missing, folder, not_utf_8])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, make):
+    make(tmp_path / "url")
+
+    with pytest.raises(BadSetting, match="the file that LIKEWISE_DATABASE_FILE names cannot be read"):
+        read_settings({"LIKEWISE_DATABASE_FILE": str(tmp_path / "url")})
+
+
+def test_a_variable_that_names_no_file_is_refused():
+    with pytest.raises(BadSetting, match="LIKEWISE_DATABASE_FILE"):
+        read_settings({"LIKEWISE_DATABASE_FILE": ""})
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \t\n"])
+def test_an_empty_file_is_refused(tmp_path, text):
+    (tmp_path / "url").write_text(text)
+
+    with pytest.raises(BadSetting, match="LIKEWISE_DATABASE must be a text that is not empty"):
+        read_settings({"LIKEWISE_DATABASE_FILE": str(tmp_path / "url")})
+
+
+# Variables that mean nothing
+
+
+def test_known_and_foreign_variables_are_not_complained_of():
+    known = {variable(each.name): "1" for each in fields(Settings)}
+
+    assert unknown_variables({**known, "LIKEWISE_DATABASE_FILE": "/x", "PATH": "/bin", "XLIKEWISE_PORT": "1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("LIKEWISE_PROT", "the variable LIKEWISE_PROT is no setting; did you mean LIKEWISE_PORT?"),
+        (
+            "LIKEWISE_DATABASE_FIEL",
+            "the variable LIKEWISE_DATABASE_FIEL is no setting; did you mean LIKEWISE_DATABASE_FILE?",
+        ),
+        ("LIKEWISE_PORT_FILE", "the variable LIKEWISE_PORT_FILE is no setting; did you mean LIKEWISE_PORT?"),
+        ("LIKEWISE_", "the variable LIKEWISE_ is no setting"),
+        ("LIKEWISE_XXXXXXXXXXXXXXXXXXXXXXXXXXXX", "the variable LIKEWISE_XXXXXXXXXXXXXXXXXXXXXXXXXXXX is no setting"),
+    ],
+)
+def test_an_unknown_variable_is_named_with_the_nearest_known_one(name, sentence):
+    [said] = unknown_variables({name: "1"})
+
+    assert said.startswith(sentence)
+
+
+def test_unknown_variables_are_named_in_order():
+    sentences = unknown_variables({"LIKEWISE_ZZZ": "1", "LIKEWISE_AAA": "1"})
+
+    assert [sentence.split()[2] for sentence in sentences] == ["LIKEWISE_AAA", "LIKEWISE_ZZZ"]
+
+
+def test_what_an_unknown_variable_holds_is_not_told():
+    assert "Tr0ub4dor" not in "".join(unknown_variables({"LIKEWISE_DATABSE": SECRET_URL}))
+
+
+# What is shown
+
+
+def test_the_password_is_not_shown():
+    settings = Settings(database=SECRET_URL)
+
+    assert settings.shown()["database"] == "postgresql://likewise:***@db.example/likewise"
+    assert "Tr0ub4dor" not in repr(settings)
+    assert "Tr0ub4dor" not in f"{settings} {settings!r} {settings.shown()}"
+    assert settings.database == SECRET_URL
+
+
+def test_everything_else_is_shown():
+    assert Settings(database=URL, port=80).shown() == {
+        "database": URL,
+        "host": "127.0.0.1",
+        "port": 80,
+        "ids_max": 300,
+        "shutdown_seconds_max": 10,
+    }
+    assert repr(Settings(database=URL)) == (
+        f"Settings(database='{URL}', host='127.0.0.1', port=8080, ids_max=300, shutdown_seconds_max=10)"
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["", URL, "sqlite:///:memory:", "sqlite:///a:b@c", "postgresql://db.example/likewise", "postgresql://u@h/d"]
+)
+def test_a_url_without_a_password_is_shown_whole(url):
+    assert hide_password(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:secret@h:5432/d", "postgresql://u:***@h:5432/d"),
+        ("postgresql://:secret@h/d", "postgresql://:***@h/d"),
+        ("postgresql://u:se:cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:se@cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:%73ecret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://secret:secret@h/secret", "postgresql://secret:***@h/secret"),
+        ("postgresql://u:secret@[h/d", "postgresql://u:***@[h/d"),
+    ],
+)
+def test_a_password_in_a_url_is_hidden(url, shown):
+    assert hide_password(url) == shown
+
+
+@pytest.mark.parametrize("character", ["/", "?", "#", "\t", "\n", "[", "%", " ", "é"])
+def test_a_password_that_is_not_encoded_as_it_should_be_is_hidden_too(character):
+    shown = hide_password(f"postgresql://u:swordfish{character}marlin@h/d")
+
+    assert "swordfish" not in shown
+    assert "marlin" not in shown
+
+
+def test_a_password_in_the_query_of_a_url_is_hidden():
+    assert "swordfish" not in hide_password("postgresql://h/d?user=u&password=swordfish&sslmode=require")
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="/?#\t\r\n[]", min_codepoint=33), min_size=8))
+def test_no_password_is_shown(password):
+    assert password not in hide_password(f"postgresql://u:{password}@h/d")
