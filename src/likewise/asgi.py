@@ -25,7 +25,7 @@ HeaderPair: TypeAlias = tuple[bytes, bytes]
 _ALLOW_ORIGIN: HeaderPair = (b"access-control-allow-origin", b"*")
 _EMPTY: HeaderPair = (b"content-length", b"0")
 _GZIP: HeaderPair = (b"content-encoding", b"gzip")
-_VARY: HeaderPair = (b"vary", b"accept-encoding")
+_VARY: HeaderPair = (b"vary", b"Accept-Encoding")
 
 
 class Headers:

@@ -4,6 +4,8 @@ The only room that knows what Apple's JSON looks like. Documents are compact, wi
 """
 
 import base64
+import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -89,6 +91,9 @@ def _library_href(item: Item) -> str:
     return f"/v1/me/library/{item.kind.type.removeprefix('library-')}/{item.id}"
 
 
+_VALUE_POINTER = "/attributes/value"
+_VALUE_TEXT = "The value of a rating is the integer 1 (like) or -1 (dislike)"
+
 VALUES: Mapping[int, Value] = {int(value): value for value in Value}
 
 
@@ -106,7 +111,7 @@ def decode_rating_request(body: bytes) -> Value:
     value = attributes.get("value")
     # 1.0 and true equal 1 in Python, but are no integers in JSON.
     if type(value) is not int or value not in VALUES:
-        raise errors.BadBody("/attributes/value", "The value of a rating is the integer 1 (like) or -1 (dislike)")
+        raise errors.BadBody(_VALUE_POINTER, _VALUE_TEXT)
     return VALUES[value]
 
 
@@ -115,10 +120,29 @@ def _decode_object(body: bytes) -> dict[str, Any]:
         # The parser passes over bad UTF-8 in members that it skips, so we decode first.
         document = _decode(body.decode())
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        if _has_giant_value(body):
+            raise errors.BadBody(_VALUE_POINTER, _VALUE_TEXT) from error
         raise errors.BadBody(None, "The body is no JSON document in UTF-8") from error
     if not isinstance(document, dict):
         raise errors.BadBody(None, "The body is no JSON object")
     return document
+
+
+def _has_giant_value(body: bytes) -> bool:
+    """Say whether an unreadable body is good JSON but for a value beyond what the parser takes for a number."""
+    try:
+        document = json.loads(body, parse_int=_number_of, parse_float=_number_of)
+        return document["attributes"]["value"] is _GIANT
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+_GIANT = object()
+_NUMBER_CHARACTERS_MAX = 300
+
+
+def _number_of(text: str) -> object:
+    return _GIANT if len(text) > _NUMBER_CHARACTERS_MAX or not math.isfinite(float(text)) else float(text)
 
 
 # The library: https://developer.apple.com/documentation/applemusicapi/librarysongs

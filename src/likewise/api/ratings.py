@@ -47,7 +47,7 @@ class Ratings:
         value = wire.decode_rating_request(await request.body())
         now = self._now()
         await self._store.put(listener, item, value, now=now)
-        return _document([Rating(item, value, now)], listener, request, language)
+        return personal_document(wire.encode_ratings([Rating(item, value, now)]), language)
 
     async def delete(self, listener: Listener, request: Request, type: str, id: str) -> Response:
         item = item_of(kind_of(type), id)
