@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -76,6 +77,10 @@ async def serve(app: App, address: Address, *, shutdown_seconds_max: float, on_l
         websockets=False,
         log_enabled=False,
     )
+    # What is loaded by now stays for good. Looking through it again and again for garbage was half of the slowest
+    # PUTs' time: p99 / p50 fell from 2.7 to 1.7 (benchmarks/serving.py).
+    gc.collect()
+    gc.freeze()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
