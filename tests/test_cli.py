@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import jwt
@@ -193,7 +193,7 @@ class TestKeys:
 
     def test_pem_and_jwk_public_keys_are_taken(self, likewise, tmp_path):
         pem = read_public_key(generate_private_key())
-        public = serialization.load_pem_public_key(read_public_key(generate_private_key()).encode())
+        public: Any = serialization.load_pem_public_key(read_public_key(generate_private_key()).encode())
         jwk = jwt.algorithms.ECAlgorithm.to_jwk(public)
 
         assert likewise("key", "add", written(tmp_path / "a.pem", pem.encode()), *TEAM, "--key-id", "A" * 10).code == 0
@@ -201,7 +201,7 @@ class TestKeys:
         assert [key["key_id"] for key in json.loads(likewise("key", "list", "--json").out)] == ["A" * 10, "B" * 10]
 
     def test_a_private_jwk_gives_its_public_half(self, likewise, tmp_path, private_key):
-        key = serialization.load_pem_private_key(private_key, None)
+        key: Any = serialization.load_pem_private_key(private_key, None)
         jwk = jwt.algorithms.ECAlgorithm.to_jwk(key)
 
         path = written(tmp_path / "private.jwk", jwk.encode())

@@ -11,6 +11,7 @@ from likewise.domain import KINDS_BY_NUMBER, Item, Listener, Time
 from likewise.store import Store
 from likewise.stores import open_store
 from likewise.stores.sqlite import SQLiteStore
+from tests.contract.postgres_server import execute, postgres_server, run_apart
 
 
 class Row(NamedTuple):
@@ -66,7 +67,20 @@ class SQLiteFile(Database):
         return [_row(*row) for row in rows]
 
 
-ADAPTERS: dict[str, Callable[[Path], Database]] = {"sqlite": SQLiteFile, "sqlite-memory": SQLiteMemory}
+class Postgres(Database):
+    def __init__(self, _folder: Path) -> None:
+        self.url = postgres_server().make_database()
 
-DURABLE_ADAPTERS = ["sqlite"]
+    def rows(self, _store: Store, listener: Listener) -> list[Row]:
+        sql = _ROWS.replace("FROM ratings", "FROM likewise.ratings").replace("?", "$1")
+        return [_row(*row) for row in run_apart(execute(self.url, sql, listener.id))]
+
+
+ADAPTERS: dict[str, Callable[[Path], Database]] = {
+    "sqlite": SQLiteFile,
+    "sqlite-memory": SQLiteMemory,
+    "postgres": Postgres,
+}
+
+DURABLE_ADAPTERS = ["sqlite", "postgres"]
 """Those that keep their database when the store is closed, and that several stores may open at once."""

@@ -64,7 +64,7 @@ class TestTheLine:
         command = [sys.executable, "-u", "-m", "likewise", "dev", "--port", "0", "--data", str(tmp_path / "data")]
         with running(command) as process:
             assert process.stdout is not None
-            lines = []
+            lines: list[str] = []
             while not lines or not lines[-1].startswith("Data lives in"):
                 lines.append(process.stdout.readline())
 

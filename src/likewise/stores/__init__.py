@@ -3,7 +3,7 @@
 from likewise.errors import BadSetting
 from likewise.store import Store
 
-_HINT = "use sqlite:///relative/path, sqlite:////absolute/path or sqlite:///:memory:"
+_HINT = "use sqlite:///relative/path, sqlite:////absolute/path, sqlite:///:memory: or postgresql://user@host/database"
 
 
 async def open_store(url: str, *, create: bool = True) -> Store:
@@ -13,9 +13,17 @@ async def open_store(url: str, *, create: bool = True) -> Store:
     `StoreUnusable` for a database that is not ours, newer than we are or no database, `StoreUnavailable` for one that
     does not answer.
     """
-    scheme, separator, path = url.partition(":///")
-    if scheme != "sqlite" or not separator or not path:
-        raise BadSetting("the database URL has no form that Likewise knows", _HINT)
-    from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
+        from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
 
-    return await SQLiteStore.open(path, create=create)
+        return await SQLiteStore.open(rest[1:], create=create)
+    if scheme in {"postgresql", "postgres"}:
+        try:
+            from likewise.stores.postgres import PostgresStore  # noqa: PLC0415 - see above
+        except ImportError as error:
+            raise BadSetting(
+                "PostgreSQL needs a package that is not installed", "install likewise[postgres]"
+            ) from error
+        return await PostgresStore.open(url, create=create)
+    raise BadSetting("the database URL has no form that Likewise knows", _HINT)

@@ -1,0 +1,93 @@
+"""Opening a PostgreSQL database: is it current, and which errors mean what."""
+
+import asyncio
+import re
+from importlib import resources
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusable
+
+Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
+Pool: TypeAlias = Any  # see above
+
+POOL_CONNECTIONS_MAX = 10
+CONNECT_SECONDS_MAX = 5.0
+_MIGRATE_SECONDS_MAX = 600.0
+_LOCK = 0x4C696B65
+"""«Like» in ASCII: the advisory lock that lets one program migrate while the others wait."""
+
+
+def migrations() -> list[str]:
+    """Return the SQL of all migrations in their order; migration n brings a database from version n - 1 to n."""
+    folder = resources.files("likewise.stores").joinpath("migrations/postgres")
+    files = sorted((file for file in folder.iterdir() if re.match(r"\d{4}_", file.name)), key=lambda file: file.name)
+    return [file.read_text("utf-8") for file in files]
+
+
+async def open_pool(url: str, *, create: bool) -> Pool:
+    """Bring the schema up to date and open the pool."""
+    try:
+        async with asyncio.timeout(_MIGRATE_SECONDS_MAX):
+            connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
+            try:
+                await _migrate(connection, create=create)
+            finally:
+                await connection.close(timeout=CONNECT_SECONDS_MAX)
+            return await asyncpg.create_pool(
+                url, min_size=1, max_size=POOL_CONNECTIONS_MAX, timeout=CONNECT_SECONDS_MAX
+            )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise unavailable(error) from error
+    except ValueError as error:
+        raise BadSetting("the database URL is no PostgreSQL URL", "use postgresql://user@host/database") from error
+
+
+async def _migrate(connection: Connection, *, create: bool) -> None:
+    known = migrations()
+    if await _version(connection) == len(known):
+        return
+    async with connection.transaction():
+        # The lock comes first: of several programs that start at once, one migrates and the others find it done.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        version = await _version(connection)
+        if version > len(known):
+            raise StoreUnusable(
+                f"the database was written by a newer Likewise (schema {version}, this one knows {len(known)})",
+                "upgrade this Likewise",
+            )
+        if version == 0 and not create:
+            raise StoreUnusable(
+                "there is no Likewise in this database", "register a developer key to begin one: `likewise key add`"
+            )
+        for migration in known[version:]:
+            await connection.execute(migration)
+        await connection.execute("DELETE FROM likewise.schema")
+        await connection.execute("INSERT INTO likewise.schema VALUES ($1)", len(known))
+
+
+async def _version(connection: Connection) -> int:
+    if await connection.fetchval("SELECT to_regclass('likewise.schema')") is None:
+        return 0
+    version: int | None = await connection.fetchval("SELECT version FROM likewise.schema")
+    return version or 0
+
+
+def unavailable(error: BaseException) -> StoreError:
+    """Say what a PostgreSQL error means for whoever asked."""
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return StoreUnavailable("PostgreSQL refuses the user or password", "check the database URL")
+        case asyncpg.InvalidCatalogNameError():
+            return StoreUnavailable("PostgreSQL has no such database", "make it: `createdb`")
+        case asyncpg.DiskFullError():
+            return StoreUnavailable("the disk with the database is full", "make room, then try again")
+        case asyncpg.ReadOnlySQLTransactionError():
+            return StoreUnavailable("the database is read-only", "is it a standby? name its primary")
+        case TimeoutError():
+            return StoreUnavailable("PostgreSQL did not answer in time", "is it up, and not overloaded?")
+        case asyncpg.PostgresError():
+            return StoreUnavailable(f"PostgreSQL failed ({type(error).__name__})", "see PostgreSQL's own log")
+        case _:
+            return StoreUnavailable("PostgreSQL cannot be reached", "is it up, and are host and port right?")
