@@ -12,16 +12,15 @@ import sys
 from pathlib import Path
 
 from likewise.app import App
-from likewise.asgi import HeaderPair, Receive, Scope, Send
+from likewise.asgi import Application, HeaderPair, Receive, Scope, Send
 from likewise.config import Settings
 from likewise.serving import free_address, serve
 
 
-class EmptyApp(App):
+class EmptyApp:
     """Answers 200 with the same headers and body, whatever it is asked."""
 
     def __init__(self, headers: list[HeaderPair], body: bytes) -> None:
-        super().__init__(Settings())
         self._start = {"type": "http.response.start", "status": 200, "headers": headers}
         self._body = {"type": "http.response.body", "body": body}
 
@@ -40,7 +39,7 @@ async def main(kind: str, source: str) -> None:
         await _serve(EmptyApp(headers, answer["body"].encode()))
 
 
-async def _serve(app: App) -> None:
+async def _serve(app: Application) -> None:
     address = free_address("127.0.0.1", 0)
     await serve(app, address, shutdown_seconds_max=2, on_listening=lambda: print(address.port, flush=True))
 

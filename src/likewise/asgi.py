@@ -14,6 +14,8 @@ Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 URL_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 64 * 1024
 BODY_SECONDS_MAX = 10.0

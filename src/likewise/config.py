@@ -40,6 +40,7 @@ class Settings:
     database: str = _setting(_text, "", "the URL of the database", is_secret=True)
     host: str = _setting(_text, "127.0.0.1", "the address to listen on")
     port: int = _setting(_integer(0, 65_535), 8080, "the port to listen on; 0 picks a free one")
+    workers: int = _setting(_integer(0, 64), 0, "how many processes serve; 0 chooses by the database")
     ids_max: int = _setting(_integer(1, 10_000), 300, "the most ids in one request")
     shutdown_seconds_max: int = _setting(_integer(1, 600), 10, "the most seconds that a shutdown may take")
 

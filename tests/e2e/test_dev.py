@@ -234,6 +234,15 @@ class TestTheFolder:
         assert outcome.returncode == 2
         assert outcome.stderr.startswith("error: the data folder ")
 
+    def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing_half_written(self, tmp_path):
+        (tmp_path / "ada.curl").mkdir()
+
+        outcome = run_dev("--port", 0, "--data", tmp_path)
+
+        assert outcome.returncode == 2
+        assert outcome.stderr.startswith("error: the data folder ")
+        assert not list(tmp_path.glob(".likewise-*"))
+
     def test_a_database_that_is_none_is_refused(self, tmp_path):
         (tmp_path / "likewise.db").write_bytes(b"rubbish" * 1000)
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +75,21 @@ def test_stdout_stays_empty_and_a_signal_ends_it_with_0(url, headers):
     assert process.returncode == 0
     assert out == ""
     assert "Traceback" not in errors
+
+
+def test_a_client_that_never_finishes_cannot_hold_up_the_shutdown(url, headers):
+    with served(url, LIKEWISE_SHUTDOWN_SECONDS_MAX="1") as process:
+        host, port = address_of(process).removeprefix("http://").split(":")
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            head += "Content-Length: 100\r\nExpect: 100-continue\r\n"
+            connection.sendall(f"PUT {SONG} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the handler waits for the body
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=9)
+
+    assert process.returncode == 0
+    assert "the shutdown took more than 1 seconds" in errors
 
 
 def test_the_database_may_come_from_a_file(url, headers, tmp_path):

@@ -1,14 +1,12 @@
 """`likewise serve`: the service in production."""
 
-import asyncio
 import os
 from typing import Any
 
 import click
 
-from likewise.app import App
 from likewise.cli.common import database_option, database_url, on_store
-from likewise.config import Settings, read_settings, unknown_variables
+from likewise.config import read_settings, unknown_variables
 from likewise.errors import BadSetting
 
 
@@ -16,6 +14,9 @@ from likewise.errors import BadSetting
 @database_option
 @click.option("--host", help="The address to listen on. [default: 127.0.0.1; variable: LIKEWISE_HOST]")
 @click.option("--port", type=int, help="The port to listen on. [default: 8080; variable: LIKEWISE_PORT]")
+@click.option(
+    "--workers", type=int, help="How many processes serve. [default: by database; variable: LIKEWISE_WORKERS]"
+)
 def serve(**flags: Any) -> None:
     """Serve in production, until SIGTERM or Ctrl-C.
 
@@ -31,18 +32,10 @@ def serve(**flags: Any) -> None:
             "no developer key is registered, so nobody could be let in",
             "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
         )
-    asyncio.run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> None:
-    from likewise.serving import free_address, serve  # noqa: PLC0415 - the server costs every other command its start
+    # Only now, for the server costs every other command its start.
+    from likewise.serving import free_address  # noqa: PLC0415 - see above
+    from likewise.serving.workers import run_workers  # noqa: PLC0415 - see above
 
     address = free_address(settings.host, settings.port)
-    async with App(settings) as app:
-        await serve(
-            app,
-            address,
-            shutdown_seconds_max=settings.shutdown_seconds_max,
-            on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True),
-        )
+    run_workers(settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True))
     click.echo("likewise has stopped", err=True)

@@ -14,7 +14,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from likewise.app import App
+from likewise.asgi import Application
 from likewise.errors import BadSetting
 
 HEADER_SECONDS_MAX = 10
@@ -60,10 +60,13 @@ def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
             return f"{host} is no address of this machine", "give --host 127.0.0.1, or 0.0.0.0 for all addresses"
 
 
-async def serve(app: App, address: Address, *, shutdown_seconds_max: float, on_listening: Callable[[], None]) -> None:
+async def serve(
+    app: Application, address: Address, *, shutdown_seconds_max: float, on_listening: Callable[[], None]
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight, for at most `shutdown_seconds_max` seconds.
 
-    `app` is open already and stays open. `on_listening` is called once the socket takes connections.
+    `app` is open already and stays open. `on_listening` is called once the socket takes connections. Several processes
+    may serve one address; the kernel deals connections out among them.
     """
     server = Server(
         app,

@@ -1,0 +1,155 @@
+"""Workers: how many processes serve one address, and who looks after them.
+
+One worker runs in this process. Several are processes of their own, each with its own event loop and database
+connections, on the one address; this process watches them, replaces one that dies, and passes signals on.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, NamedTuple
+
+from likewise.app import App
+from likewise.config import Settings
+from likewise.errors import LikewiseError, StoreUnavailable
+from likewise.serving import Address, serve
+
+_START_SECONDS_MAX = 60.0
+# One that dies sooner than this after its start is not replaced at once, for the next may die of the same.
+_SHORT_LIFE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+
+logger = logging.getLogger("likewise")
+
+
+def workers_for(settings: Settings) -> int:
+    """Choose how many workers serve: as many as was said, else what is right for the database.
+
+    SQLite has one writer at a time, so a second worker would spend its time waiting for the first; a PostgreSQL server
+    is asked by as many as there are processors to ask it.
+    """
+    if settings.workers:
+        return settings.workers
+    return 1 if settings.database.startswith("sqlite:") else os.cpu_count() or 1
+
+
+def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> None:
+    """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot stay up."""
+    workers = workers_for(settings)
+    if workers == 1:
+        asyncio.run(_work(settings, address, on_listening))
+    else:
+        _Supervisor(settings, address).run(workers, on_listening)
+
+
+async def _work(settings: Settings, address: Address, on_listening: Callable[[], None]) -> None:
+    async with App(settings) as app:
+        await serve(app, address, shutdown_seconds_max=settings.shutdown_seconds_max, on_listening=on_listening)
+
+
+def _run_worker(settings: Settings, address: Address, parent: "Connection[str, Any]", life: Any) -> None:
+    """Be a worker: say through `parent` when it listens, and stop when the other end of `life` is closed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    def on_listening() -> None:
+        # Readable means closed: the supervisor is gone, however it went.
+        asyncio.get_running_loop().add_reader(life.fileno(), os.kill, os.getpid(), signal.SIGTERM)
+        parent.send("listening")
+
+    try:
+        asyncio.run(_work(settings, address, on_listening))
+    except LikewiseError as error:
+        logger.error("the worker cannot serve: %s", error)  # noqa: TRY400 - it is said in full
+        raise SystemExit(1) from error
+
+
+class _Worker(NamedTuple):
+    process: SpawnProcess
+    pipe: "Connection[Any, str]"
+    started: float
+
+
+class _Supervisor:
+    def __init__(self, settings: Settings, address: Address) -> None:
+        self._settings = settings
+        self._address = address
+        self._context = multiprocessing.get_context("spawn")
+        self._is_stopping = False
+        self._life, self._hold = self._context.Pipe(duplex=False)
+
+    def run(self, number: int, on_listening: Callable[[], None]) -> None:
+        woken_by_signals, wake = self._context.Pipe(duplex=False)
+
+        def stop(_signal_number: int, _frame: object) -> None:
+            self._is_stopping = True
+            wake.send("stop")
+
+        before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+        workers: list[_Worker] = []
+        try:
+            workers += [self._start() for _ in range(number)]
+            for worker in workers:
+                self._await_listening(worker)
+            if not self._is_stopping:
+                on_listening()
+            while not self._is_stopping:
+                wait([woken_by_signals, *(worker.process.sentinel for worker in workers)])
+                if any(self._died_young(worker) for worker in workers):
+                    wait([woken_by_signals], timeout=_PAUSE_SECONDS)
+                workers = [self._kept(worker) for worker in workers]
+        finally:
+            self._stop(workers)
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _start(self) -> _Worker:
+        pipe, childs_end = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_run_worker, args=(self._settings, self._address, childs_end, self._life)
+        )
+        process.start()
+        childs_end.close()
+        return _Worker(process, pipe, time.monotonic())
+
+    def _await_listening(self, worker: _Worker) -> None:
+        deadline = time.monotonic() + _START_SECONDS_MAX
+        while not self._is_stopping:
+            if worker.pipe.poll(0.1):
+                try:
+                    worker.pipe.recv()
+                except EOFError as error:
+                    raise StoreUnavailable("a worker could not start", "the lines above say why") from error
+                return
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("a worker did not start in time", "is the database slow, or the machine?")
+
+    def _died_young(self, worker: _Worker) -> bool:
+        return not worker.process.is_alive() and time.monotonic() - worker.started < _SHORT_LIFE_SECONDS
+
+    def _kept(self, worker: _Worker) -> _Worker:
+        """Return the worker, or the one that replaces it when it has died."""
+        if self._is_stopping or worker.process.is_alive():
+            return worker
+        worker.pipe.close()
+        logger.error("a worker died (exit code %s); another takes its place", worker.process.exitcode)
+        return self._start()
+
+    def _stop(self, workers: list[_Worker]) -> None:
+        for worker in workers:
+            if worker.process.is_alive():
+                worker.process.terminate()
+        # A second more than each worker gives itself, so that killing is for those that hang.
+        deadline = time.monotonic() + self._settings.shutdown_seconds_max + 1
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                logger.error("a worker did not stop in time and was killed")
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()

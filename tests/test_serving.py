@@ -1,0 +1,25 @@
+"""What serving does when the socket cannot be had after all; the rest is in e2e."""
+
+import asyncio
+import signal
+
+import pytest
+from granian.server.embed import Server
+
+from likewise.serving import Address, serve
+
+
+async def nothing(_scope, _receive, _send):
+    raise AssertionError("nobody asks")
+
+
+async def test_a_server_that_fails_to_start_raises_and_leaves_the_signals_alone(monkeypatch):
+    async def fail(_server):
+        raise OSError("the address is gone")
+
+    monkeypatch.setattr(Server, "serve", fail)
+
+    with pytest.raises(OSError, match="the address is gone"):
+        await serve(nothing, Address("127.0.0.1", 1), shutdown_seconds_max=1, on_listening=lambda: None)
+
+    assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
