@@ -29,11 +29,12 @@ test: install ## Run all tests with branch coverage.
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: install ## Check format, lint, types and import floors.
+check: install ## Check format, lint, types, import floors and the documents.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet --no-header tests/e2e/test_docs.py
 
 format: install ## Format the code and mend what the linter can.
 	$(BIN)/ruff check --fix-only --quiet .

@@ -18,13 +18,15 @@ from likewise.serving import free_address, serve
 
 
 class EmptyApp:
-    """Answers 200 with the same headers and body, whatever it is asked."""
+    """Answers 200 with the same headers and body, whatever it is asked; of a PUT it reads the body first."""
 
     def __init__(self, headers: list[HeaderPair], body: bytes) -> None:
         self._start = {"type": "http.response.start", "status": 200, "headers": headers}
         self._body = {"type": "http.response.body", "body": body}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is asked
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "PUT":
+            await receive()
         await send(self._start)
         await send(self._body)
 

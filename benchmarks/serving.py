@@ -2,6 +2,7 @@
 
     nginx         `return 200` with the bytes of our GET one, one worker
     empty         an ASGI application that does nothing but answer those bytes, on `likewise.serving.serve`
+    body read     the same, sent PUTs, whose bodies it reads: what a PUT costs before anybody looks at it
     GET one       the rating of one song: a random listener, a random song that they rated
     PUT           a like or a dislike, in turn, on disk before it is answered; every tenth song is new to its listener
     GET 100 ids   all ratings of a random listener in one request
@@ -70,7 +71,8 @@ TEAM_ID, KEY_ID = "DEF123GHIJ", "ABC123DEFG"
 SET_BY_SERVER = {"content-length", "date", "server"}
 INSTALL = "`apt-get install nginx-light wrk`"
 
-NGINX, EMPTY, GET_ONE, PUT, GET_100 = "nginx", "empty", "GET one", "PUT", "GET 100 ids"
+NGINX, EMPTY, EMPTY_PUT = "nginx", "empty", "empty, body read"
+GET_ONE, PUT, GET_100 = "GET one", "PUT", "GET 100 ids"
 OURS = (GET_ONE, PUT, GET_100)
 
 NGINX_CONFIGURATION = """
@@ -289,6 +291,7 @@ def _start(stack: ExitStack, database: str, folder: Path, core: int) -> list[Riv
     empty, empty_pid = _start_server(stack, core, "empty", str(folder / "answer.json"))
     rivals = [
         Rival(EMPTY, "get", empty, empty_pid),
+        Rival(EMPTY_PUT, "put", empty, empty_pid),
         Rival(GET_ONE, "get", ours, our_pid),
         Rival(PUT, "put", ours, our_pid),
         Rival(GET_100, "get-100", ours, our_pid),
@@ -443,6 +446,7 @@ def _ratios_table(rounds: list[Round]) -> Table:
 
     row("GET one / empty", *_speed(GET_ONE, EMPTY), least=0.70)
     row("PUT / empty", *_speed(PUT, EMPTY), least=0.45)
+    row("PUT / empty, body read", *_speed(PUT, EMPTY_PUT))
     row("ids per second, GET 100 ids / GET one", *_speed(GET_100, GET_ONE, times=100), digits=1, least=12)
     if NGINX in rounds[0]:
         row("GET one / nginx", *_speed(GET_ONE, NGINX))

@@ -2,7 +2,8 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -73,7 +74,7 @@ _NO_QUERY = Query(b"")
 class Request:
     """One HTTP request. `path` holds the decoded segments of the raw path, without one trailing slash."""
 
-    __slots__ = ("_receive", "_scope", "headers", "method", "path", "query")
+    __slots__ = ("_receive", "headers", "method", "path", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """Take up a request; raise `UrlTooLong` over 32 KiB of path and query."""
@@ -87,15 +88,15 @@ class Request:
         self.headers = Headers(scope["headers"])
         self._receive = receive
 
-    async def body(self) -> bytes:
-        """Read the body; raise `BodyTooLarge` over 64 KiB, `BodyTooSlow` after 10 seconds, `ClientGone`."""
+    async def body(self, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+        """Read the body; raise `BodyTooLarge` past `bytes_max`, `BodyTooSlow` after 10 seconds, `ClientGone`."""
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
-                return await self._read_body()
+                return await self._read_body(bytes_max)
         except TimeoutError as error:
             raise BodyTooSlow(BODY_SECONDS_MAX) from error
 
-    async def _read_body(self) -> bytes:
+    async def _read_body(self, bytes_max: int) -> bytes:
         chunks: list[bytes] = []
         bytes_read = 0
         while True:
@@ -104,12 +105,12 @@ class Request:
                 raise ClientGone
             chunk = message.get("body", b"")
             bytes_read += len(chunk)
-            is_too_large = bytes_read > BODY_BYTES_MAX
+            is_too_large = bytes_read > bytes_max
             if not is_too_large:
                 chunks.append(chunk)
             if not message.get("more_body", False) or bytes_read > _BODY_BYTES_DISCARDED_MAX:
                 if is_too_large:
-                    raise BodyTooLarge(BODY_BYTES_MAX)
+                    raise BodyTooLarge(bytes_max)
                 return b"".join(chunks)
 
 
@@ -124,16 +125,24 @@ def _segments(raw_path: bytes) -> tuple[str, ...]:
 
 
 class Response(NamedTuple):
-    """One HTTP answer. `headers` need not have what every answer has: origin, length, encoding."""
+    """One HTTP answer. `headers` need not have what every answer has: origin, length, encoding.
+
+    `rest` is for what is too long to hold: it follows the body in pieces, as they are made. What it raises cuts the
+    answer short, and the server drops the connection, so that nobody takes the part for the whole.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[HeaderPair, ...] = ()
+    rest: AsyncGenerator[bytes] | None = None
 
     async def send(self, send: Send, *, method: str, accepts: Headers | None) -> None:
         body = self.body
         headers = list(self.headers)
         headers.append(_ALLOW_ORIGIN)
+        if self.rest is not None:
+            await self._send_in_pieces(send, self.rest, headers, method=method)
+            return
         if len(body) > GZIP_BYTES_MIN:
             headers.append(_VARY)
             if accepts and accepts_gzip(accepts.get(b"accept-encoding")):
@@ -145,6 +154,17 @@ class Response(NamedTuple):
             headers.append(_EMPTY)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+    async def _send_in_pieces(
+        self, send: Send, rest: AsyncGenerator[bytes], headers: list[HeaderPair], *, method: str
+    ) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        async with aclosing(rest):
+            if method != "HEAD":
+                await send({"type": "http.response.body", "body": self.body, "more_body": True})
+                async for piece in rest:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def accepts_gzip(accept_encoding: bytes | None) -> bool:

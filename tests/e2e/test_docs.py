@@ -15,7 +15,9 @@ from tests.e2e.server import environment, running
 ROOT = Path(__file__).parents[2]
 DOCUMENTED_PORT = "127.0.0.1:8080"
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the examples use curl")
+needs_tools = pytest.mark.skipif(
+    shutil.which("curl") is None or shutil.which("openssl") is None, reason="the examples use curl and openssl"
+)
 
 
 class Step(NamedTuple):
@@ -63,6 +65,7 @@ def check(steps, outputs):
         assert pattern_of(step.output).fullmatch(shown), f"$ {step.command}\n{output}"
 
 
+@needs_tools
 def test_the_readmes_first_minute(tmp_path):
     make_run, *steps = steps_of(ROOT / "README.md")
     assert make_run.command == "make run"
@@ -87,6 +90,7 @@ def test_what_make_run_runs_is_what_the_first_minute_shows():
     assert re.search(r"^run: install.*\n\texec \$\(BIN\)/likewise dev \$\(ARGS\)$", recipe, re.MULTILINE)
 
 
+@needs_tools
 def test_the_operators_walk_in_running_md(tmp_path):
     steps = steps_of(ROOT / "docs/running.md")
 
