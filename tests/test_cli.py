@@ -460,6 +460,12 @@ class TestConfig:
 
         assert shown["database"] == "postgresql://ada:***@db.example/likes"
 
+    def test_of_the_admin_token_nothing_is_shown(self, likewise, monkeypatch):
+        monkeypatch.setenv("LIKEWISE_ADMIN_TOKEN", "swordfish" * 4)
+
+        assert json.loads(likewise("config", "--json").out)["admin_token"] == "***"
+        assert "swordfish" not in likewise("config").out
+
     def test_a_misspelled_variable_is_pointed_out(self, likewise, monkeypatch):
         monkeypatch.setenv("LIKEWISE_DATABSE", "x")
 

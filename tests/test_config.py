@@ -11,6 +11,7 @@ from likewise.errors import BadSetting
 
 URL = "sqlite:////var/lib/likewise/likewise.db"
 SECRET_URL = "postgresql://likewise:Tr0ub4dor@db.example/likewise"
+ADMIN_TOKEN = "correct-horse-battery-staple-and-more"
 
 
 # Where they come from
@@ -25,11 +26,13 @@ def test_each_setting_is_read_from_its_variable():
         "LIKEWISE_DATABASE": URL,
         "LIKEWISE_HOST": "::",
         "LIKEWISE_PORT": "80",
+        "LIKEWISE_WORKERS": "2",
         "LIKEWISE_IDS_MAX": "100",
         "LIKEWISE_SHUTDOWN_SECONDS_MAX": "5",
+        "LIKEWISE_ADMIN_TOKEN": ADMIN_TOKEN,
     }
 
-    assert read_settings(environment) == Settings(URL, "::", 80, 100, 5)
+    assert read_settings(environment) == Settings(URL, "::", 80, 2, 100, 5, ADMIN_TOKEN)
     assert {variable(each.name) for each in fields(Settings)} == set(environment)
 
 
@@ -102,6 +105,22 @@ def test_an_empty_text_is_refused(name):
         read_settings({variable(name): ""})
 
 
+@pytest.mark.parametrize("length", [32, 512])
+def test_an_admin_token_may_be_as_short_and_as_long_as_its_limits(length):
+    assert read_settings({"LIKEWISE_ADMIN_TOKEN": "!" * length}).admin_token == "!" * length
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "swordfish", "s" * 31, "s" * 513, "sword fish" * 4, "swordfish\n" * 4, "swordfish" * 4 + "\n", "é" * 32],
+)
+def test_an_admin_token_that_is_too_short_or_fits_in_no_header_is_refused_without_being_told(token):
+    with pytest.raises(BadSetting, match="LIKEWISE_ADMIN_TOKEN must be a text of 32 to 512 visible") as refusal:
+        read_settings({"LIKEWISE_ADMIN_TOKEN": token})
+
+    assert "sword" not in f"{refusal.value} {refusal.value.hint}"
+
+
 # Secrets in files
 
 
@@ -109,6 +128,12 @@ def test_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path):
     (tmp_path / "url").write_text(f"{SECRET_URL}\n")
 
     assert read_settings({"LIKEWISE_DATABASE_FILE": str(tmp_path / "url")}).database == SECRET_URL
+
+
+def test_the_admin_token_is_read_from_a_file_too(tmp_path):
+    (tmp_path / "token").write_text(f"{ADMIN_TOKEN}\n")
+
+    assert read_settings({"LIKEWISE_ADMIN_TOKEN_FILE": str(tmp_path / "token")}).admin_token == ADMIN_TOKEN
 
 
 def test_a_secret_both_in_a_variable_and_in_a_file_is_refused(tmp_path):
@@ -207,16 +232,28 @@ def test_the_password_is_not_shown():
     assert settings.database == SECRET_URL
 
 
+def test_of_an_admin_token_it_is_shown_only_whether_there_is_one():
+    settings = Settings(admin_token=ADMIN_TOKEN)
+
+    assert settings.shown()["admin_token"] == "***"
+    assert Settings().shown()["admin_token"] == ""
+    assert ADMIN_TOKEN not in f"{settings} {settings!r}"
+    assert settings.admin_token == ADMIN_TOKEN
+
+
 def test_everything_else_is_shown():
     assert Settings(database=URL, port=80).shown() == {
         "database": URL,
         "host": "127.0.0.1",
         "port": 80,
+        "workers": 0,
         "ids_max": 300,
         "shutdown_seconds_max": 10,
+        "admin_token": "",
     }
     assert repr(Settings(database=URL)) == (
-        f"Settings(database='{URL}', host='127.0.0.1', port=8080, ids_max=300, shutdown_seconds_max=10)"
+        f"Settings(database='{URL}', host='127.0.0.1', port=8080, workers=0, ids_max=300, "
+        "shutdown_seconds_max=10, admin_token='')"
     )
 
 

@@ -11,7 +11,7 @@ from likewise.api import Api
 from likewise.asgi import Receive, Request, Response, Scope, Send
 from likewise.config import Settings
 from likewise.domain import Time
-from likewise.errors import BadDeveloperToken, BadUserToken, ClientGone, LikewiseError, StoreUnavailable
+from likewise.errors import BadAdminToken, BadDeveloperToken, BadUserToken, ClientGone, LikewiseError, StoreUnavailable
 from likewise.store import Store
 from likewise.stores import open_store
 from likewise.wire import answer_to
@@ -52,7 +52,13 @@ class App:
     async def open(self) -> None:
         """Open the database; the errors are those of `likewise.stores.open_store`."""
         self._store = await open_store(self._settings.database, create=False)
-        self._api = Api(self._store, now=self._now, random_bytes=self._random_bytes, ids_max=self._settings.ids_max)
+        self._api = Api(
+            self._store,
+            now=self._now,
+            random_bytes=self._random_bytes,
+            ids_max=self._settings.ids_max,
+            admin_token=self._settings.admin_token,
+        )
 
     async def close(self) -> None:
         """Finish the writes that were begun and close the database."""
@@ -82,7 +88,12 @@ class App:
             _log(error)
             status, body, headers = answer_to(error)
             response = Response(status, body, tuple(headers))
-        await response.send(send, method=scope["method"], accepts=request.headers if request else None)
+        try:
+            await response.send(send, method=scope["method"], accepts=request.headers if request else None)
+        except StoreUnavailable as error:
+            # Half of the answer is out. That the connection breaks tells the client so.
+            _log(error)
+            raise
 
     async def _answering(self, request: Request) -> Response:
         if self._api is None:
@@ -110,10 +121,10 @@ class App:
 
 def _log(error: Exception) -> None:
     match error:
-        case BadDeveloperToken() | BadUserToken():
+        case BadAdminToken() | BadDeveloperToken() | BadUserToken():
             logger.info("refused: %s", error)
         case StoreUnavailable():
-            logger.error("answered 503: %s", error)
+            logger.error("the database failed a request: %s", error)
         case LikewiseError():
             pass
         case _:

@@ -159,9 +159,9 @@ class Response(NamedTuple):
         self, send: Send, rest: AsyncGenerator[bytes], headers: list[HeaderPair], *, method: str
     ) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        async with aclosing(rest):
-            if method != "HEAD":
-                await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        if method != "HEAD":
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            async with aclosing(rest):
                 async for piece in rest:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

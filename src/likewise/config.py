@@ -13,6 +13,9 @@ PREFIX = "LIKEWISE_"
 _SUFFIX_FILE = "_FILE"
 _DIGITS_MAX = 9
 
+ADMIN_TOKEN_CHARACTERS_MIN = 32
+ADMIN_TOKEN_CHARACTERS_MAX = 512
+
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
@@ -29,27 +32,50 @@ def _text(text: str) -> str:
     return text
 
 
-def _setting(parse: Callable[[str], Any], default: Any, says: str, *, is_secret: bool = False) -> Any:
-    return field(default=default, metadata={"parse": parse, "says": says, "is_secret": is_secret})
+def _admin_token(text: str) -> str:
+    # What fits in a header unescaped, and that nobody guesses.
+    if not re.fullmatch(f"[!-~]{{{ADMIN_TOKEN_CHARACTERS_MIN},{ADMIN_TOKEN_CHARACTERS_MAX}}}", text):
+        raise ValueError(
+            f"a text of {ADMIN_TOKEN_CHARACTERS_MIN} to {ADMIN_TOKEN_CHARACTERS_MAX} visible ASCII characters"
+        )
+    return text
+
+
+def hide_password(url: str) -> str:
+    """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
+    if url.startswith("sqlite:"):
+        return url
+    url = re.sub(r"(://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.DOTALL | re.IGNORECASE)
+
+
+def _hide_all(secret: str) -> str:
+    return "***" if secret else ""
+
+
+def _setting(parse: Callable[[str], Any], default: Any, says: str, *, hide: Callable[[str], str] | None = None) -> Any:
+    """Describe a setting; one with `hide`, which makes it fit for anybody's eyes, is a secret."""
+    return field(default=default, metadata={"parse": parse, "says": says, "hide": hide, "is_secret": hide is not None})
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
     """What Likewise can be told. Each is the variable `LIKEWISE_` and its name; a secret also `…_FILE`."""
 
-    database: str = _setting(_text, "", "the URL of the database", is_secret=True)
+    database: str = _setting(_text, "", "the URL of the database", hide=hide_password)
     host: str = _setting(_text, "127.0.0.1", "the address to listen on")
     port: int = _setting(_integer(0, 65_535), 8080, "the port to listen on; 0 picks a free one")
     workers: int = _setting(_integer(0, 64), 0, "how many processes serve; 0 chooses by the database")
     ids_max: int = _setting(_integer(1, 10_000), 300, "the most ids in one request")
     shutdown_seconds_max: int = _setting(_integer(1, 600), 10, "the most seconds that a shutdown may take")
+    admin_token: str = _setting(_admin_token, "", "the secret that opens the operator's HTTP API", hide=_hide_all)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
         return f"Settings({shown})"
 
     def shown(self) -> dict[str, Any]:
-        """Return all settings by name, fit for anybody's eyes: of a database URL the password is hidden."""
+        """Return all settings by name, fit for anybody's eyes: passwords and tokens are `***`."""
         return {each.name: _hidden(each, getattr(self, each.name)) for each in fields(self)}
 
 
@@ -111,12 +137,5 @@ def _parse(each: "Field[Any]", text: str) -> Any:
 
 
 def _hidden(each: "Field[Any]", value: Any) -> Any:
-    return hide_password(value) if each.metadata["is_secret"] else value
-
-
-def hide_password(url: str) -> str:
-    """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
-    if url.startswith("sqlite:"):
-        return url
-    url = re.sub(r"(://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.DOTALL | re.IGNORECASE)
+    hide = each.metadata["hide"]
+    return value if hide is None else hide(value)

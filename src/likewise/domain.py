@@ -173,16 +173,19 @@ class UserToken(NamedTuple):
     revoked: Time | None = None
 
 
-_has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch
+has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch
+"""Match a listener's name: 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`."""
 has_apple_id = re.compile(r"[A-Za-z0-9]{10}").fullmatch
 """Match a team id or key id: 10 letters and digits."""
 
 
 def listener_name_of(name: str) -> str:
     """Check a listener's name: 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`; raise `BadName`."""
-    if not _has_listener_name(name):
+    if not has_listener_name(name):
         raise BadName(
-            f"{name!r} is no name for a listener", "use 1 to 64 characters of a-z, 0-9, dot, underscore and hyphen"
+            f"{name!r} is no name for a listener",
+            "use 1 to 64 characters of a-z, 0-9, dot, underscore and hyphen",
+            about="name",
         )
     return name
 
@@ -190,12 +193,14 @@ def listener_name_of(name: str) -> str:
 def team_id_of(team_id: str) -> str:
     """Check a team id: 10 letters and digits, as Apple issues them; raise `BadName`."""
     if not has_apple_id(team_id):
-        raise BadName(f"{team_id!r} is no team id", "a team id has 10 letters and digits, like DEF123GHIJ")
+        hint = "a team id has 10 letters and digits, like DEF123GHIJ"
+        raise BadName(f"{team_id!r} is no team id", hint, about="team_id")
     return team_id
 
 
 def key_id_of(key_id: str) -> str:
     """Check a key id (`kid`): 10 letters and digits, as Apple issues them; raise `BadName`."""
     if not has_apple_id(key_id):
-        raise BadName(f"{key_id!r} is no key id", "a key id has 10 letters and digits, like ABC123DEFG")
+        hint = "a key id has 10 letters and digits, like ABC123DEFG"
+        raise BadName(f"{key_id!r} is no key id", hint, about="key_id")
     return key_id

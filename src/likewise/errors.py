@@ -8,6 +8,7 @@
     │   ├── BadDeveloperToken            who is calling?
     │   ├── BadUserToken                 on whose behalf?
     │   │   └── ListenerRemoved          it was somebody's, until a moment ago
+    │   ├── BadAdminToken                is it the operator?
     │   ├── BadPathValue
     │   │   ├── UnknownResourceType      «song», «artists»
     │   │   ├── UnknownLibraryResourceType
@@ -30,6 +31,8 @@
         ├── BadName                      a listener, team or key id is misspelled
         ├── AlreadyExists                it is there already
         ├── NoSuchThing                  it is not there
+        │   ├── NoSuchListener
+        │   └── NoSuchKey
         └── LinkRefused                  the library item cannot take this catalog item as its twin
 
 An error's text is for whoever asked: it names the thing and holds no secret. On the wire it is the `detail`
@@ -77,6 +80,10 @@ class ListenerRemoved(BadUserToken):
         super().__init__("the listener has been removed")
 
 
+class BadAdminToken(Refused):
+    """The text says why, for the operator's log only."""
+
+
 class BadPathValue(Refused):
     pass
 
@@ -113,8 +120,8 @@ class BadBody(Refused):
 
 
 class BodyTooLarge(Refused):
-    def __init__(self, bytes_max: int) -> None:
-        super().__init__(f"The body may have {bytes_max} bytes")
+    def __init__(self, most: int, unit: str = "bytes") -> None:
+        super().__init__(f"The body may have {most} {unit}")
 
 
 class BodyTooSlow(Refused):
@@ -180,7 +187,11 @@ class BadKey(OperatorError):
 
 
 class BadName(OperatorError):
-    """A listener's name, a team id, a key id or a token id does not have its form."""
+    """A listener's name, a team id, a key id … does not have its form; `about` says which, as bodies name it."""
+
+    def __init__(self, text: str, hint: str = "", *, about: str = "") -> None:
+        super().__init__(text, hint)
+        self.about = about
 
 
 class AlreadyExists(OperatorError):
@@ -189,6 +200,16 @@ class AlreadyExists(OperatorError):
 
 class NoSuchThing(OperatorError):
     """There is none of this name."""
+
+
+class NoSuchListener(NoSuchThing):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no listener {name!r}", "see `likewise listener list`")
+
+
+class NoSuchKey(NoSuchThing):
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no developer key {key_id}", "see `likewise key list`")
 
 
 class LinkRefused(OperatorError):

@@ -14,6 +14,7 @@ Promises that hold for every call:
   cleared leaves a tombstone with its time and number.
 - A database that does not answer, or has too much to do, raises `StoreUnavailable`. Then the write may or may not have
   happened; sent again, it does no harm.
+- Calls of one method for one listener, begun one after another without waiting, take effect in their order.
 - Whoever is cancelled while waiting has not damaged anything for anybody else.
 
 **One rating, two addresses.** A library item that is linked to a catalog item is that item: both addresses read and
@@ -70,6 +71,15 @@ class Store(ABC):
         [was_rated] = await self.write(listener, [Change(item, None)], now=now)
         return was_rated
 
+    @abstractmethod
+    async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
+        """Return a page of a listener's ratings: at most `limit` of those after the item `after`.
+
+        They come in the order of kinds' numbers and ids, each once, under the item it is stored under. A page costs the
+        same wherever it is, and what changes between two pages moves no other rating from one to the other. A removed
+        listener has none.
+        """
+
     # The library
 
     @abstractmethod
@@ -109,6 +119,10 @@ class Store(ABC):
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
         """Return items of one library kind, newest first, skipping `offset` of them, with how many there are in all."""
 
+    @abstractmethod
+    async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
+        """Return a page of everything in the library, in the order and with the promises of `ratings`."""
+
     # Listeners
 
     @abstractmethod
@@ -120,8 +134,8 @@ class Store(ABC):
         """Find a listener by name; raise `NoSuchThing`."""
 
     @abstractmethod
-    async def listeners(self) -> list[Listener]:
-        """Return all listeners in the order of their names."""
+    async def listeners(self, *, after: str = "", limit: int | None = None) -> list[Listener]:
+        """Return listeners in the order of their names: all, or those after the name `after`, at most `limit`."""
 
     @abstractmethod
     async def remove_listener(self, name: str) -> None:
@@ -164,6 +178,10 @@ class Store(ABC):
         """Revoke a user token for ever; revoking again changes nothing. Raise `NoSuchThing`."""
 
     # The store itself
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Ask the database for next to nothing; raise `StoreUnavailable` when it does not answer, or is closed."""
 
     @abstractmethod
     async def close(self) -> None:

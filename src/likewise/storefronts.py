@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import resources
 
 from likewise.domain import Storefront
-from likewise.errors import BadParameter
+from likewise.errors import BadName, BadParameter
 
 _LANGUAGE_WITHOUT_STOREFRONT = "en-US"
 _is_language_tag = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,8})*").fullmatch
@@ -28,6 +29,15 @@ def _read_storefronts() -> dict[str, Storefront]:
 
 STOREFRONTS: dict[str, Storefront] = _read_storefronts()
 """All storefronts by id (`us`, `jp`, lower case only), in the order in which the API lists them."""
+
+
+def storefront_id_of(storefront: str) -> str:
+    """Check a storefront's id; raise `BadName`, with a guess at what was meant."""
+    if storefront not in STOREFRONTS:
+        close = get_close_matches(storefront.lower(), STOREFRONTS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else "a storefront is two lower-case letters, like us or jp"
+        raise BadName(f"{storefront!r} is no storefront", hint, about="storefront")
+    return storefront
 
 
 def choose_language(tag: str | None, storefronts: Sequence[Storefront]) -> str:

@@ -20,7 +20,7 @@ from likewise.domain import Item, LibraryItem, LibraryPage, Rating, Storefront, 
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -62,7 +62,7 @@ _ATTRIBUTES = {value: _RatingAttributes(int(value)) for value in Value}
 
 def encode_ratings(ratings: Iterable[Rating]) -> bytes:
     """Write a RatingsResponse; each rating under the id it was asked for."""
-    return _encode(_Data([_rating(item, value) for item, value, _ in ratings]))
+    return encode(_Data([_rating(item, value) for item, value, _ in ratings]))
 
 
 def encode_ratings_with_content(ratings: Iterable[Rating], storefront_id: str) -> bytes:
@@ -72,7 +72,7 @@ def encode_ratings_with_content(ratings: Iterable[Rating], storefront_id: str) -
         document = _rating(item, value)
         document.relationships = _RatingRelationships(_Relationship([_resource(item, storefront_id)]))
         documents.append(document)
-    return _encode(_Data(documents))
+    return encode(_Data(documents))
 
 
 def _rating(item: Item, value: Value) -> _Rating:
@@ -102,7 +102,12 @@ def decode_rating_request(body: bytes) -> Value:
 
     `type` is `rating` (Apple's samples), `ratings` (Apple's schema) or absent. Of a repeated member the last counts.
     """
-    request = _decode_object(body)
+    try:
+        request = decode_object(body)
+    except errors.BadBody as error:
+        if _has_giant_value(body):
+            raise errors.BadBody(_VALUE_POINTER, _VALUE_TEXT) from error
+        raise
     if request.get("type", "rating") not in ("rating", "ratings"):  # a tuple, for a list has no hash
         raise errors.BadBody("/type", "The type of a rating request is 'rating'")
     attributes = request.get("attributes")
@@ -115,13 +120,12 @@ def decode_rating_request(body: bytes) -> Value:
     return VALUES[value]
 
 
-def _decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; raise `BadBody`."""
     try:
         # The parser passes over bad UTF-8 in members that it skips, so we decode first.
         document = _decode(body.decode())
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        if _has_giant_value(body):
-            raise errors.BadBody(_VALUE_POINTER, _VALUE_TEXT) from error
         raise errors.BadBody(None, "The body is no JSON document in UTF-8") from error
     if not isinstance(document, dict):
         raise errors.BadBody(None, "The body is no JSON object")
@@ -178,17 +182,17 @@ class _Page(Struct):
 
 
 def encode_library_items(items: Iterable[LibraryItem]) -> bytes:
-    return _encode(_Data([_library_resource(item) for item in items]))
+    return encode(_Data([_library_resource(item) for item in items]))
 
 
 def encode_library_page(page: LibraryPage, next_href: str | None) -> bytes:
     documents = [_library_resource(item) for item in page.items]
-    return _encode(_Page(next_href or UNSET, documents, _Meta(page.total)))
+    return encode(_Page(next_href or UNSET, documents, _Meta(page.total)))
 
 
 def encode_resource(item: Item, storefront_id: str) -> bytes:
     """Write a document of one bare identifier, as `…/catalog` answers it."""
-    return _encode(_Data([_resource(item, storefront_id)]))
+    return encode(_Data([_resource(item, storefront_id)]))
 
 
 def _library_resource(item: LibraryItem) -> _LibraryResource:
@@ -230,11 +234,11 @@ class _Storefront(Struct):
 
 
 def encode_storefronts(storefronts: Iterable[Storefront]) -> bytes:
-    return _encode(_Data([_storefront(storefront) for storefront in storefronts]))
+    return encode(_Data([_storefront(storefront) for storefront in storefronts]))
 
 
 def encode_storefront_page(storefronts: Iterable[Storefront], next_href: str | None) -> bytes:
-    return _encode(_Page(next_href or UNSET, [_storefront(storefront) for storefront in storefronts]))
+    return encode(_Page(next_href or UNSET, [_storefront(storefront) for storefront in storefronts]))
 
 
 def _storefront(storefront: Storefront) -> _Storefront:
@@ -261,7 +265,7 @@ class _Error(Struct):
 
 
 class _Errors(Struct):
-    errors: list[_Error]
+    errors: list[Struct]
 
 
 class Problem(NamedTuple):
@@ -276,13 +280,19 @@ class Problem(NamedTuple):
 PROBLEMS: dict[type[Exception], Problem] = {
     errors.BadParameter: Problem(400, "40005", "Invalid Parameter Value"),
     errors.BadBody: Problem(400, "40007", "Invalid Request Body"),
+    errors.BadKey: Problem(400, "40007", "Invalid Request Body"),
+    errors.BadName: Problem(400, "40007", "Invalid Request Body"),
     errors.BadPathValue: Problem(400, "40008", "Invalid Path Value"),
+    errors.BadAdminToken: Problem(401, "40100", "Unauthorized", "Invalid authentication"),
     errors.BadUserToken: Problem(403, "40300", "Forbidden", "Invalid authentication"),
     errors.NotFound: Problem(404, "40400", "Resource Not Found"),
+    errors.NoSuchThing: Problem(404, "40400", "Resource Not Found"),
     errors.PathNotFound: Problem(404, "40401", "Path Not Found"),
     errors.NoRelatedResources: Problem(404, "40403", "No related resources"),
     errors.MethodNotAllowed: Problem(405, "40500", "Method Not Allowed"),
     errors.BodyTooSlow: Problem(408, "40800", "Request Timeout"),
+    errors.AlreadyExists: Problem(409, "40900", "Conflict"),
+    errors.LinkRefused: Problem(409, "40900", "Conflict"),
     errors.BodyTooLarge: Problem(413, "41300", "Request Entity Too Large"),
     errors.UrlTooLong: Problem(414, "41400", "Request-URI Too Long"),
     # Whatever we did not foresee; the cause is for the log.
@@ -293,6 +303,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
 """What each error becomes, by its class or the nearest class above it. `BadDeveloperToken` alone has no document."""
 
 _RETRY_AFTER = (b"retry-after", b"1")
+_BEARER = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json;charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -307,21 +318,39 @@ def answer_to(error: Exception) -> Answer:
     """Render an error as Apple would: the table above, or an empty 401 for the developer token."""
     if isinstance(error, errors.BadDeveloperToken):
         return Answer(401, b"", [(b"content-type", b"application/json; charset=utf-8")])
-    problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+    problem = _problem_of(error)
     headers = [_JSON, _NO_STORE]
-    source: _Source | UnsetType = UNSET
     match error:
-        case errors.BadParameter(parameter=parameter):
-            source = _Source(parameter=parameter)
-        case errors.BadBody(pointer=str(pointer)):
-            source = _Source(pointer=pointer)
         case errors.MethodNotAllowed(allowed=allowed):
             headers.append((b"allow", ", ".join(allowed).encode()))
+        case errors.BadAdminToken():
+            headers.append(_BEARER)
         case errors.StoreUnavailable():
             headers.append(_RETRY_AFTER)
+    return Answer(problem.status, encode(_Errors([error_object(error)])), headers)
+
+
+def error_object(error: Exception) -> Struct:
+    """Make Apple's error object of an error, fit to be encoded: one of `errors` in an error document."""
+    problem = _problem_of(error)
     detail = str(error) if problem.detail is None else problem.detail
-    document = _Error(_error_id(), problem.title, detail or UNSET, str(problem.status), problem.code, source)
-    return Answer(problem.status, _encode(_Errors([document])), headers)
+    return _Error(_error_id(), problem.title, detail or UNSET, str(problem.status), problem.code, _source_of(error))
+
+
+def _problem_of(error: Exception) -> Problem:
+    return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+
+
+def _source_of(error: Exception) -> _Source | UnsetType:
+    match error:
+        case errors.BadParameter(parameter=parameter):
+            return _Source(parameter=parameter)
+        case errors.BadBody(pointer=str(pointer)):
+            return _Source(pointer=pointer)
+        case errors.BadName(about=str(about)) if about:
+            return _Source(pointer=f"/{about}")
+        case _:
+            return UNSET
 
 
 def _error_id() -> str:

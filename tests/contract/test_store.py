@@ -1098,7 +1098,7 @@ async def test_of_concurrent_listeners_of_one_name_one_is_created(store):
 async def test_of_concurrent_removals_of_one_listener_one_finds_the_listener(store, ada):
     outcomes = await asyncio.gather(*(store.remove_listener(ada.name) for _ in range(3)), return_exceptions=True)
 
-    assert [type(outcome) for outcome in outcomes].count(NoSuchThing) == 2
+    assert [isinstance(outcome, NoSuchThing) for outcome in outcomes].count(True) == 2
     assert await store.listeners() == []
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.server import environment, running
+from tests.e2e.server import environment, running, wait_for_line
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED_PORT = "127.0.0.1:8080"
@@ -95,6 +95,19 @@ def test_the_operators_walk_in_running_md(tmp_path):
     steps = steps_of(ROOT / "docs/running.md")
 
     check(steps, run_in_one_shell([step.command for step in steps], tmp_path))
+
+
+def test_the_examples_of_the_operators_api(tmp_path):
+    settings = {"LIKEWISE_DATABASE": f"sqlite:///{tmp_path}/likewise.db", "LIKEWISE_ADMIN_TOKEN": "x" * 32}
+    key = "openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt"
+    run_in_one_shell([f"{key} | likewise key add - --team-id DEF123GHIJ --key-id ABC123DEFG"], tmp_path, **settings)
+    with running([sys.executable, "-m", "likewise", "serve", "--port", "0"], **settings) as process:
+        found = re.search(r"http://(\S+)", wait_for_line(process, "serves on"))
+        assert found is not None
+        steps = steps_of(ROOT / "docs/operators-api.md")
+
+        commands = [step.command.replace(DOCUMENTED_PORT, found.group(1)) for step in steps]
+        check(steps, run_in_one_shell(commands, tmp_path, **settings))
 
 
 def test_every_link_between_documents_leads_somewhere():

@@ -4,21 +4,20 @@ A handler's first parameter is whoever the gate let in, so none can be written t
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
 
+from likewise.api.endpoints import Endpoint, anybody, endpoint
+from likewise.api.health import Health
 from likewise.api.library import Library
 from likewise.api.neighbours import Neighbours
+from likewise.api.operators import Operators
 from likewise.api.parameters import IDS_MAX
 from likewise.api.ratings import Ratings
-from likewise.asgi import Headers, Request, Response
+from likewise.asgi import Request, Response
 from likewise.domain import Time
 from likewise.errors import MethodNotAllowed, PathNotFound
 from likewise.gate import Gate
 from likewise.store import Store
-
-Door: TypeAlias = Callable[[Headers], Awaitable[Any]]
-Handler: TypeAlias = Callable[..., Awaitable[Response]]
 
 _CORS_METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS"
 _CORS_HEADERS = b", ".join(
@@ -42,16 +41,11 @@ PREFLIGHT = Response(
 )
 
 
-class Endpoint(NamedTuple):
-    """One path: `path` as documented, the door that its callers pass, and a handler for each method."""
-
-    path: str
-    door: Door
-    handlers: dict[str, Handler]
-
-
 class Api:
-    """Answers requests; `now` is milliseconds since 1970, `random_bytes` gives as many random bytes as it is told."""
+    """Answers requests; `now` is milliseconds since 1970, `random_bytes` gives as many random bytes as it is told.
+
+    Without an `admin_token` there is no operator's API.
+    """
 
     def __init__(
         self,
@@ -60,16 +54,14 @@ class Api:
         now: Callable[[], Time],
         random_bytes: Callable[[int], bytes] = os.urandom,
         ids_max: int = IDS_MAX,
+        admin_token: str = "",
     ) -> None:
         gate = Gate(store, now=now)
         ratings = Ratings(store, now=now, ids_max=ids_max)
         library = Library(store, now=now, random_bytes=random_bytes, ids_max=ids_max)
         neighbours = Neighbours(ids_max=ids_max)
-
-        def endpoint(path: str, door: Door, **handlers: Handler) -> Endpoint:
-            if "GET" in handlers:
-                handlers = {"GET": handlers["GET"], "HEAD": handlers["GET"], **handlers}
-            return Endpoint(path, door, handlers)
+        health = Health(store)
+        self._operators = Operators(store, admin_token, now=now, random_bytes=random_bytes) if admin_token else None
 
         self._rating = endpoint(
             "/v1/me/ratings/{type}/{id}", gate.listener, GET=ratings.get, PUT=ratings.put, DELETE=ratings.delete
@@ -89,6 +81,8 @@ class Api:
         self._storefronts = endpoint("/v1/storefronts", gate.developer, GET=neighbours.get_storefronts)
         self._storefront = endpoint("/v1/storefronts/{id}", gate.developer, GET=neighbours.get_storefront)
         self._test = endpoint("/v1/test", gate.developer, GET=neighbours.test)
+        self._live = endpoint("/livez", anybody, GET=health.live)
+        self._ready = endpoint("/readyz", anybody, GET=health.ready)
 
     async def answer(self, request: Request) -> Response:
         endpoint, variables = self._find(request.method, request.path)
@@ -127,5 +121,11 @@ class Api:
                 return self._storefront, path[2:]
             case ("v1", "test"):
                 return self._test, ()
+            case ("livez",):
+                return self._live, ()
+            case ("readyz",):
+                return self._ready, ()
+            case ("_likewise", *below) if self._operators is not None:
+                return self._operators.find(below)
             case _:
                 raise PathNotFound

@@ -17,16 +17,16 @@ _OFFSET_DIGITS_MAX = 15
 _is_digits = re.compile(r"[0-9]+").fullmatch
 _is_integer = re.compile(r"[+-]?[0-9]+").fullmatch
 
-_JSON: HeaderPair = (b"content-type", b"application/json;charset=utf-8")
-_NO_STORE: HeaderPair = (b"cache-control", b"no-store")
+JSON: HeaderPair = (b"content-type", b"application/json;charset=utf-8")
+NO_STORE: HeaderPair = (b"cache-control", b"no-store")
 
-ACCEPTED = Response(202, headers=(_NO_STORE,))
-DELETED = Response(204, headers=(_NO_STORE,))
+ACCEPTED = Response(202, headers=(NO_STORE,))
+DELETED = Response(204, headers=(NO_STORE,))
 
 
 def document(body: bytes, language: str) -> Response:
     """Answer with a document that anybody may keep."""
-    return Response(200, body, (_JSON, (b"content-language", language.encode())))
+    return Response(200, body, (JSON, (b"content-language", language.encode())))
 
 
 def personal_document(body: bytes, language: str) -> Response:
@@ -36,7 +36,7 @@ def personal_document(body: bytes, language: str) -> Response:
 
 @cache  # as many as there are language tags in the storefronts
 def _personal_headers(language: str) -> tuple[HeaderPair, ...]:
-    return _JSON, (b"content-language", language.encode()), _NO_STORE
+    return JSON, (b"content-language", language.encode()), NO_STORE
 
 
 def storefront_of(listener: Listener) -> Storefront:
@@ -95,14 +95,21 @@ class Window(NamedTuple):
 
 def window_of(query: Query) -> Window:
     """Read `limit` (1 to 100) and `offset` (0 and up); raise `BadParameter`."""
-    limit, offset = query.last("limit"), query.last("offset")
-    if limit is not None:
-        if not _is_integer(limit):
-            raise BadParameter("limit", f"Value must be an integer, but was: {limit}")
-        if len(limit) > _OFFSET_DIGITS_MAX or int(limit) > PAGE_MAX:
-            raise BadParameter("limit", f"Value must be an integer less than or equal to {PAGE_MAX}, but was: {limit}")
-        if int(limit) < 1:
-            raise BadParameter("limit", f"Value must be an integer greater than or equal to 1, but was: {limit}")
+    limit, offset = limit_of(query), query.last("offset")
     if offset is not None and (not _is_digits(offset) or len(offset) > _OFFSET_DIGITS_MAX):
         raise BadParameter("offset", f"Value must be an integer greater than or equal to 0, but was: {offset}")
-    return Window(None if limit is None else int(limit), int(offset or 0))
+    return Window(limit, int(offset or 0))
+
+
+def limit_of(query: Query) -> int | None:
+    """Read `limit` (1 to 100), None when the client did not say; raise `BadParameter`."""
+    limit = query.last("limit")
+    if limit is None:
+        return None
+    if not _is_integer(limit):
+        raise BadParameter("limit", f"Value must be an integer, but was: {limit}")
+    if len(limit) > _OFFSET_DIGITS_MAX or int(limit) > PAGE_MAX:
+        raise BadParameter("limit", f"Value must be an integer less than or equal to {PAGE_MAX}, but was: {limit}")
+    if int(limit) < 1:
+        raise BadParameter("limit", f"Value must be an integer greater than or equal to 1, but was: {limit}")
+    return int(limit)

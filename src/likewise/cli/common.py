@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from likewise.admin import Admin
 from likewise.app import now
 from likewise.config import read_settings
 from likewise.domain import Time
@@ -42,12 +43,12 @@ def database_url(database: str | None) -> str:
     return url
 
 
-def on_store(database: str | None, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
-    """Run `work` on the open store, and close it."""
+def on_store(database: str | None, work: Callable[[Admin], Awaitable[Result]], *, create: bool = False) -> Result:
+    """Do an operator's `work` on the store, open meanwhile."""
 
     async def run() -> Result:
         async with _opened(database_url(database), create=create) as store:
-            return await work(store)
+            return await work(Admin(store, now=now, random_bytes=os.urandom))
 
     return asyncio.run(run())
 

@@ -19,13 +19,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from likewise.admin import Admin, new_key_of, newcomer_of
 from likewise.app import now
-from likewise.cli.tokens import issue
-from likewise.domain import DeveloperKey
 from likewise.errors import BadSetting, NoSuchThing
 from likewise.store import Store
 from likewise.stores import open_store
-from likewise.tokens import digest_of, generate_private_key, mint_developer_token, mint_user_token, read_public_key
+from likewise.tokens import digest_of, generate_private_key, mint_developer_token, read_public_key
 
 LISTENERS = ("ada", "ben")
 _STOREFRONT = "us"
@@ -68,9 +67,10 @@ class Household:
         with _translated(self.folder):
             store = await open_store(self.database)
             try:
-                await self._settle_key(store)
+                admin = Admin(store, now=now, random_bytes=os.urandom)
+                await self._settle_key(store, admin)
                 for name in LISTENERS:
-                    await self._settle_listener(store, name)
+                    await self._settle_listener(store, admin, name)
             finally:
                 await store.close()
             facts = {"team_id": self.team_id, "key_id": self.key_id, "music_user_tokens": self.user_tokens}
@@ -103,7 +103,7 @@ class Household:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadSetting(f"{path} cannot be understood", "start over with `likewise dev --reset`") from error
 
-    async def _settle_key(self, store: Store) -> None:
+    async def _settle_key(self, store: Store, admin: Admin) -> None:
         registered = await store.developer_key(self.key_id)
         if self.private_key.exists():
             public_key = read_public_key(self.private_key.read_bytes())
@@ -116,14 +116,14 @@ class Household:
         if not self.private_key.exists():
             _write_private(self.private_key, generate_private_key())
         if registered is None:
-            public_key = read_public_key(self.private_key.read_bytes())
-            await store.add_developer_key(DeveloperKey(self.key_id, self.team_id, public_key, now()))
+            key = self.private_key.read_bytes()
+            await admin.register_key(new_key_of(self.key_id, self.team_id, key))
 
-    async def _settle_listener(self, store: Store, name: str) -> None:
+    async def _settle_listener(self, store: Store, admin: Admin, name: str) -> None:
         try:
-            await store.listener(name)
+            await admin.listener(name)
         except NoSuchThing:
-            await store.add_listener(name, _STOREFRONT)
+            await admin.add_listener(newcomer_of(name, _STOREFRONT))
         token = self.user_tokens.get(name)
         known = await store.user_token(digest_of(token.encode())) if token else None
         is_good = (
@@ -133,8 +133,8 @@ class Household:
             and known.expires > now() + _USER_TOKEN_MILLISECONDS_LEFT_MIN
         )
         if not is_good:
-            self.user_tokens[name] = mint_user_token(os.urandom)
-            await issue(store, name, self.team_id, self.user_tokens[name])
+            issued = await admin.issue_user_token(name, self.team_id)
+            self.user_tokens[name] = issued.text
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 import click
 
+from likewise.admin import new_key_of
 from likewise.cli.common import (
     database_option,
     json_option,
     key_id_in_name,
-    now,
     on_store,
     read_key_file,
     show,
@@ -14,9 +14,7 @@ from likewise.cli.common import (
     tell,
     when,
 )
-from likewise.domain import DeveloperKey, key_id_of, team_id_of
 from likewise.errors import BadName
-from likewise.tokens import read_public_key
 
 
 @click.group()
@@ -38,8 +36,8 @@ def add(file: str, team_id: str, key_id: str | None, database: str | None, as_js
     id = key_id or key_id_in_name(file)
     if id is None:
         raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
-    registered = DeveloperKey(key_id_of(id), team_id_of(team_id), read_public_key(read_key_file(file)), now())
-    on_store(database, lambda store: store.add_developer_key(registered), create=True)
+    new = new_key_of(id, team_id, read_key_file(file))
+    on_store(database, lambda admin: admin.register_key(new), create=True)
     tell(
         {"key_id": id, "team_id": team_id},
         as_json=as_json,
@@ -52,7 +50,7 @@ def add(file: str, team_id: str, key_id: str | None, database: str | None, as_js
 @json_option
 def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List all keys, revoked ones too."""
-    keys = on_store(database, lambda store: store.developer_keys())
+    keys = on_store(database, lambda admin: admin.keys())
     rows = [
         {"key_id": each.id, "team_id": each.team_id, "created": when(each.created), "revoked": when(each.revoked)}
         for each in keys
@@ -65,5 +63,5 @@ def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 @database_option
 def revoke(key_id: str, database: str | None) -> None:
     """Revoke a key for ever; running servers follow within seconds."""
-    on_store(database, lambda store: store.revoke_developer_key(key_id, now=now()))
+    on_store(database, lambda admin: admin.revoke_key(key_id))
     click.echo(f"revoked the developer key {key_id}", err=True)

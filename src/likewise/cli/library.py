@@ -2,10 +2,9 @@
 
 import click
 
-from likewise.cli.common import database_option, json_option, now, on_store, show, when
-from likewise.domain import LIBRARY_KINDS, TWINS, Item, Kind, LibraryItem
-from likewise.errors import BadName, NoSuchThing
-from likewise.store import Store
+from likewise.admin import library_item_of, link_of
+from likewise.cli.common import database_option, json_option, on_store, show, when
+from likewise.domain import LIBRARY_KINDS
 
 _TYPES = click.Choice(list(LIBRARY_KINDS))
 _PAGE = 1_000
@@ -24,13 +23,8 @@ def library() -> None:
 @database_option
 def link(name: str, type: str, library_id: str, catalog_id: str, database: str | None) -> None:
     """Make LIBRARY_ID another address of the catalog item: the newer of their ratings wins."""
-    library_item = _item(LIBRARY_KINDS[type], library_id)
-    catalog_item = _item(TWINS[library_item.kind], catalog_id)
-
-    async def work(store: Store) -> None:
-        await store.link(await store.listener(name), library_item, catalog_item, now=now())
-
-    on_store(database, work)
+    wanted = link_of(type, library_id, catalog_id)
+    on_store(database, lambda admin: admin.link(name, wanted))
     click.echo(f"linked {library_id} to {type} {catalog_id} for {name}", err=True)
 
 
@@ -41,13 +35,8 @@ def link(name: str, type: str, library_id: str, catalog_id: str, database: str |
 @database_option
 def unlink(name: str, type: str, library_id: str, database: str | None) -> None:
     """Remove an item from the library. Its library id is dead from then on; a catalog rating stays."""
-    item = _item(LIBRARY_KINDS[type], library_id)
-
-    async def work(store: Store) -> bool:
-        return await store.unlink(await store.listener(name), item, now=now())
-
-    if not on_store(database, work):
-        raise NoSuchThing(f"{library_id} is not in the library of {name}", f"see `likewise library list {name}`")
+    item = library_item_of(LIBRARY_KINDS[type], library_id)
+    on_store(database, lambda admin: admin.unlink(name, item))
     click.echo(f"removed {library_id} from the library of {name}", err=True)
 
 
@@ -58,20 +47,8 @@ def unlink(name: str, type: str, library_id: str, database: str | None) -> None:
 @json_option
 def list_(name: str, type: str | None, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List what is in a listener's library, newest first."""
-
-    async def work(store: Store) -> list[LibraryItem]:
-        owner = await store.listener(name)
-        items: list[LibraryItem] = []
-        for kind in [LIBRARY_KINDS[type]] if type else LIBRARY_KINDS.values():
-            offset = 0
-            while True:
-                page = await store.library_page(owner, kind, limit=_PAGE, offset=offset)
-                items += page.items
-                offset += _PAGE
-                if offset >= page.total:
-                    break
-        return items
-
+    kinds = [LIBRARY_KINDS[type]] if type else list(LIBRARY_KINDS.values())
+    found = on_store(database, lambda admin: admin.newest_in_library(name, kinds, page_items=_PAGE))
     rows = [
         {
             "type": each.item.kind.type,
@@ -79,13 +56,6 @@ def list_(name: str, type: str | None, database: str | None, as_json: bool) -> N
             "catalog_id": each.twin.id if each.twin else None,
             "added": when(each.added),
         }
-        for each in on_store(database, work)
+        for each in found
     ]
     show(rows, as_json=as_json, empty=f"the library of {name} is empty")
-
-
-def _item(kind: Kind, id: str) -> Item:
-    if not kind.has_id(id):
-        example = f"{kind.prefix}abc123" if kind.is_library else "907242702, or pl.… for a playlist"
-        raise BadName(f"{id!r} is no id of {kind.type}", f"such an id looks like {example}")
-    return Item(kind, id)

@@ -1,14 +1,12 @@
 """`likewise listener`: the people whose likes are kept."""
 
 import sys
-from difflib import get_close_matches
 
 import click
 
+from likewise.admin import newcomer_of
 from likewise.cli.common import database_option, json_option, on_store, show, tell
-from likewise.domain import listener_name_of
-from likewise.errors import BadName, BadSetting
-from likewise.storefronts import STOREFRONTS
+from likewise.errors import BadSetting
 
 
 @click.group()
@@ -23,14 +21,8 @@ def listener() -> None:
 @json_option
 def add(name: str, storefront: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Add a listener: a name and a storefront, nothing else. Begins the database where there is none."""
-    listener_name_of(name)
-    if storefront not in STOREFRONTS:
-        close = get_close_matches(storefront.lower(), STOREFRONTS, n=1, cutoff=0.5)
-        raise BadName(
-            f"{storefront!r} is no storefront",
-            f"did you mean {close[0]}?" if close else "a storefront is two lower-case letters, like us or jp",
-        )
-    added = on_store(database, lambda store: store.add_listener(name, storefront), create=True)
+    newcomer = newcomer_of(name, storefront)
+    added = on_store(database, lambda admin: admin.add_listener(newcomer), create=True)
     tell(
         {"name": added.name, "storefront": added.storefront},
         as_json=as_json,
@@ -43,7 +35,7 @@ def add(name: str, storefront: str, database: str | None, as_json: bool) -> None
 @json_option
 def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List all listeners by name."""
-    listeners = on_store(database, lambda store: store.listeners())
+    listeners = on_store(database, lambda admin: admin.listeners())
     rows = [{"name": each.name, "storefront": each.storefront} for each in listeners]
     show(rows, as_json=as_json, empty="there is no listener")
 
@@ -54,10 +46,10 @@ def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 @database_option
 def remove(name: str, yes: bool, database: str | None) -> None:  # noqa: FBT001 - click's way
     """Forget a listener with all ratings, library and tokens. This cannot be undone."""
-    on_store(database, lambda store: store.listener(name))
+    on_store(database, lambda admin: admin.listener(name))
     if not yes and not sys.stdin.isatty():
         raise BadSetting("removing a listener asks first, and nobody is there to answer", "give --yes")
     if not yes:
         click.confirm(f"Forget {name} with everything they have rated?", abort=True, err=True)
-    on_store(database, lambda store: store.remove_listener(name))
+    on_store(database, lambda admin: admin.remove_listener(name))
     click.echo(f"removed the listener {name}", err=True)

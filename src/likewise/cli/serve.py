@@ -26,7 +26,7 @@ def serve(**flags: Any) -> None:
     database_url(flags["database"])
     for sentence in unknown_variables(os.environ):
         click.echo(f"warning: {sentence}", err=True)
-    keys = on_store(flags["database"], lambda store: store.developer_keys())
+    keys = on_store(flags["database"], lambda admin: admin.keys())
     if all(key.revoked is not None for key in keys):
         raise BadSetting(
             "no developer key is registered, so nobody could be let in",

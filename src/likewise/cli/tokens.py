@@ -1,9 +1,8 @@
 """`likewise token`: developer tokens and music user tokens."""
 
-import os
-
 import click
 
+from likewise.admin import USER_TOKEN_DAYS_MAX
 from likewise.cli.common import (
     database_option,
     json_option,
@@ -16,18 +15,9 @@ from likewise.cli.common import (
     tell,
     when,
 )
-from likewise.domain import Listener, UserToken, key_id_of, team_id_of
+from likewise.domain import key_id_of, team_id_of
 from likewise.errors import BadName
-from likewise.store import Store
-from likewise.tokens import (
-    DEVELOPER_TOKEN_SECONDS_MAX,
-    USER_TOKEN_DAYS,
-    digest_of,
-    mint_developer_token,
-    mint_token_id,
-    mint_user_token,
-    user_token_expiry,
-)
+from likewise.tokens import DEVELOPER_TOKEN_SECONDS_MAX, USER_TOKEN_DAYS, mint_developer_token
 
 _DAY_SECONDS = 86_400
 
@@ -72,7 +62,7 @@ def developer(file: str, team_id: str, key_id: str | None, days: int, origins: t
 @team_id_option
 @click.option(
     "--days",
-    type=click.IntRange(1, 3_650),
+    type=click.IntRange(1, USER_TOKEN_DAYS_MAX),
     default=USER_TOKEN_DAYS,
     show_default=True,
     help="How long it lives.",
@@ -81,8 +71,7 @@ def developer(file: str, team_id: str, key_id: str | None, days: int, origins: t
 @json_option
 def user(name: str, team_id: str, days: int, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Issue a music user token for a listener and print it. It is shown this once; only its hash is kept."""
-    text = mint_user_token(os.urandom)
-    issued = on_store(database, lambda store: issue(store, name, team_id_of(team_id), text, days=days))
+    text, issued = on_store(database, lambda admin: admin.issue_user_token(name, team_id, days=days))
     facts = {"id": issued.id, "listener": name, "team_id": team_id, "expires": when(issued.expires)}
     if as_json:
         tell({"music_user_token": text, **facts}, as_json=True, sentence="")
@@ -91,26 +80,12 @@ def user(name: str, team_id: str, days: int, database: str | None, as_json: bool
         click.echo(f"token {issued.id} for {name} through team {team_id} until {facts['expires']}", err=True)
 
 
-async def issue(store: Store, name: str, team_id: str, text: str, *, days: int = USER_TOKEN_DAYS) -> UserToken:
-    """Keep a fresh user token for a listener."""
-    owner: Listener = await store.listener(name)
-    created = now()
-    expires = user_token_expiry(created, days=days)
-    issued = UserToken(mint_token_id(os.urandom), owner, team_id, created, expires)
-    await store.add_user_token(digest_of(text.encode()), issued)
-    return issued
-
-
 @token.command(name="list")
 @click.argument("name")
 @database_option
 @json_option
 def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List the music user tokens of a listener by their short ids."""
-
-    async def work(store: Store) -> list[UserToken]:
-        return await store.user_tokens(await store.listener(name))
-
     rows = [
         {
             "id": each.id,
@@ -119,7 +94,7 @@ def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT0
             "expires": when(each.expires),
             "revoked": when(each.revoked),
         }
-        for each in on_store(database, work)
+        for each in on_store(database, lambda admin: admin.user_tokens(name))
     ]
     show(rows, as_json=as_json, empty=f"{name} has no music user token")
 
@@ -129,5 +104,5 @@ def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT0
 @database_option
 def revoke(id: str, database: str | None) -> None:
     """Revoke a music user token by its short id; running servers follow within seconds."""
-    on_store(database, lambda store: store.revoke_user_token(id, now=now()))
+    on_store(database, lambda admin: admin.revoke_user_token(id))
     click.echo(f"revoked the music user token {id}", err=True)

@@ -52,7 +52,8 @@ class Batcher(Generic[Job, Outcome]):
             while self._waiting:
                 batch = [entry for entry in self._waiting[:BATCH_MAX] if not entry[1].done()]
                 del self._waiting[:BATCH_MAX]
-                await self._settle(batch)
+                if batch:
+                    await self._settle(batch)
         finally:
             self._draining = None
             # Empty, unless this task was cancelled; then nobody may be left waiting.
@@ -62,7 +63,12 @@ class Batcher(Generic[Job, Outcome]):
 
     async def _settle(self, batch: Sequence[tuple[Job, asyncio.Future[Outcome]]]) -> None:
         # Gathered, so that whatever `run` raises reaches those who wait, and never leaves them waiting.
-        [outcomes] = await asyncio.gather(self._run([job for job, _ in batch]), return_exceptions=True)
+        try:
+            [outcomes] = await asyncio.gather(self._run([job for job, _ in batch]), return_exceptions=True)
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
         if isinstance(outcomes, BaseException):
             outcomes = [outcomes] * len(batch)
         for (_, future), outcome in zip(batch, outcomes, strict=True):

@@ -1,11 +1,18 @@
 """The store in PostgreSQL, for services that outgrow one file; with Citus, for those that outgrow one machine.
 
 Writes are one call each of a function in the database (`migrations/postgres`); those that gather while a commit is
-under way go down together: one round trip, one commit. Point reads gather in the same way. Every call has a deadline.
+under way go down together: one round trip, one commit. Point reads gather in the same way, and so do look-ups of
+developer keys and user tokens.
+
+Whoever calls has an answer or `StoreUnavailable` within `CALL_SECONDS_MAX`, also when PostgreSQL is frozen and also
+when the call waits behind others; only removing a listener may take longer. A batch is given up a little earlier,
+`BATCH_SECONDS_MAX` after its start, so that a stuck connection holds up those behind it for no longer, and those whose
+part was done are told in time. What is given up here ends in PostgreSQL too, which stops each statement.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -25,15 +32,36 @@ from likewise.domain import (
     UserToken,
     Value,
 )
-from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing, StoreUnavailable
+from likewise.errors import (
+    AlreadyExists,
+    LinkRefused,
+    ListenerRemoved,
+    NoSuchKey,
+    NoSuchListener,
+    NoSuchThing,
+    StoreUnavailable,
+)
 from likewise.store import Store
 from likewise.stores.batching import Batcher
-from likewise.stores.postgres.opening import Connection, Pool, open_pool, unavailable
+from likewise.stores.postgres.opening import CALL_SECONDS_MAX, FAULTS, Connection, Pool, open_pool, unavailable
 
 Result = TypeVar("Result")
 
-CALL_SECONDS_MAX = 2.0
+BATCH_SECONDS_MAX = 1.5
 POOL_WAIT_SECONDS_MAX = 1.0
+CLOSE_SECONDS_MAX = 5.0
+REMOVE_SECONDS_MAX = 60.0
+"""Removing a listener deletes all that the listener has ever rated, and is asked for by an operator, who can wait."""
+
+_OWN_FAULTS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+)
+"""What one job of a batch may be to blame for, where the others would succeed."""
+
+_NOT_DONE = object()
 
 _VALUES = {int(value): value for value in Value}
 
@@ -55,16 +83,51 @@ JOIN likewise.ratings
 WHERE ratings.value <> 0 AND library.is_dead IS NOT TRUE
 """
 
-_LIBRARY_COLUMNS = "SELECT kind, id, twin, added FROM likewise.library WHERE listener = $1 AND NOT is_dead"
-_LIBRARY_ITEMS = f"{_LIBRARY_COLUMNS} AND kind = $2 AND id = ANY($3)"
-_LIBRARY_TWIN = f"{_LIBRARY_COLUMNS} AND kind = $2 AND twin = $3"
-_LIBRARY_PAGE = f"{_LIBRARY_COLUMNS} AND kind = $2 ORDER BY added DESC, change DESC LIMIT $3 OFFSET $4"
-_LIBRARY_SIZE = "SELECT count(*) FROM likewise.library WHERE listener = $1 AND kind = $2 AND NOT is_dead"
+_RATINGS_PAGE = """
+SELECT kind, id, value, time
+FROM likewise.ratings
+WHERE listener = $1 AND (kind, id) > ($2, $3) AND value <> 0
+ORDER BY kind, id
+LIMIT $4
+"""
+
+_LIBRARY_ITEMS = """
+SELECT library.kind, library.id, twin, added
+FROM unnest($2::smallint[], $3::text[]) AS asked (kind, id)
+JOIN likewise.library ON library.listener = $1 AND library.kind = asked.kind AND library.id = asked.id
+WHERE NOT is_dead
+"""
+
+_LIBRARY_TWIN = """
+SELECT kind, id, twin, added FROM likewise.library WHERE listener = $1 AND kind = $2 AND twin = $3 AND NOT is_dead
+"""
+
+_LIBRARY = """
+SELECT kind, id, twin, added
+FROM likewise.library
+WHERE listener = $1 AND (kind, id) > ($2, $3) AND NOT is_dead
+ORDER BY kind, id
+LIMIT $4
+"""
+
+# The page and the size of the whole are of one moment. A page past the end is one row that has the size only.
+_LIBRARY_PAGE = """
+SELECT size.total, page.kind, page.id, page.twin, page.added
+FROM (SELECT count(*) AS total FROM likewise.library WHERE listener = $1 AND kind = $2 AND NOT is_dead) AS size
+LEFT JOIN (
+    SELECT kind, id, twin, added, change
+    FROM likewise.library
+    WHERE listener = $1 AND kind = $2 AND NOT is_dead
+    ORDER BY added DESC, change DESC
+    LIMIT $3 OFFSET $4
+) AS page ON true
+ORDER BY page.added DESC, page.change DESC
+"""
 
 _LISTENERS = "SELECT listener, name, storefront FROM likewise.names"
 _KEYS = "SELECT id, team_id, public_key, created, revoked FROM likewise.developer_keys"
 _USER_TOKENS = """
-SELECT id, listener, name, storefront, team_id, created, expires, revoked FROM likewise.user_tokens
+SELECT digest, id, listener, name, storefront, team_id, created, expires, revoked FROM likewise.user_tokens
 """
 
 
@@ -95,42 +158,49 @@ class PostgresStore(Store):
         self._pool = pool
         self._writes: Batcher[_Write, Any] = Batcher(self._run_writes)
         self._reads: Batcher[_Read, list[Rating]] = Batcher(self._run_reads)
+        self._key_reads: Batcher[str, DeveloperKey | None] = Batcher(self._run_key_reads)
+        self._token_reads: Batcher[bytes, UserToken | None] = Batcher(self._run_token_reads)
         self._is_closed = False
 
-    async def _call(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
-        """Do something on a connection, within the deadline."""
+    async def _call(
+        self, work: Callable[[Connection], Awaitable[Result]], *, seconds_max: float = CALL_SECONDS_MAX
+    ) -> Result:
+        """Do something on a connection, within the deadline; raise `StoreUnavailable`."""
         try:
-            connection = await self._pool.acquire(timeout=POOL_WAIT_SECONDS_MAX)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            async with asyncio.timeout(seconds_max):
+                # The pool's own timeout may, on Python 3.11, lose a connection or swallow a cancellation.
+                async with asyncio.timeout(POOL_WAIT_SECONDS_MAX):
+                    connection = await self._pool.acquire()
+                return await self._work_on(connection, work)
+        except FAULTS as error:
             raise unavailable(error) from error
+
+    async def _work_on(self, connection: Connection, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         is_cut_short = True
         try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
-                result = await work(connection)
+            result = await work(connection)
             is_cut_short = False
-        except asyncpg.PostgresError as error:
+        except asyncpg.PostgresError:
             is_cut_short = False
-            raise unavailable(error) from error
-        except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise unavailable(error) from error
+            raise
         finally:
             if is_cut_short:
                 # Nobody knows what comes back on this connection, and when.
                 connection.terminate()
-            await self._pool.release(connection, timeout=POOL_WAIT_SECONDS_MAX)
+            await self._pool.release(connection)
         return result
 
-    async def _fetch(self, sql: str, *arguments: Any) -> list[Any]:
+    async def _fetch(self, sql: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX) -> list[Any]:
         async def work(connection: Connection) -> list[Any]:
             rows: list[Any] = await connection.fetch(sql, *arguments)
             return rows
 
-        return await self._call(work)
+        return await self._call(work, seconds_max=seconds_max)
 
     # Ratings
 
     async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
-        return await self._reads.submit(_Read(listener.id, items))
+        return await _outcome(self._reads.submit(_Read(listener.id, items)))
 
     async def _run_reads(self, reads: Reads) -> list[list[Rating]]:
         asked = [(read.listener, item) for read in reads for item in read.items]
@@ -139,6 +209,7 @@ class PostgresStore(Store):
             [listener for listener, _ in asked],
             [item.kind.number for _, item in asked],
             [item.id for _, item in asked],
+            seconds_max=BATCH_SECONDS_MAX,
         )
         found = {number - 1: Rating(asked[number - 1][1], _VALUES[value], time) for number, value, time in rows}
         answers = []
@@ -164,34 +235,47 @@ class PostgresStore(Store):
         return done
 
     async def _submit(self, sql: str, listener: int, *arguments: Any) -> Any:
-        return await self._writes.submit(_Write(sql, (listener, *arguments)))
+        return await _outcome(self._writes.submit(_Write(sql, (listener, *arguments))))
 
     async def _run_writes(self, writes: Sequence[_Write]) -> Sequence[Any]:
-        outcomes: list[Any] = [None] * len(writes)
-        for sql in dict.fromkeys(write.sql for write in writes):
-            # In the order of listeners, so that two workers never wait for one another's locks in a circle.
-            numbers = sorted(
-                (number for number, write in enumerate(writes) if write.sql == sql),
-                key=lambda number: writes[number].arguments[0],
-            )
-            results = await self._run_in_one_trip(sql, [writes[number].arguments for number in numbers])
-            for number, result in zip(numbers, results, strict=True):
-                outcomes[number] = result
-        return outcomes
+        outcomes: list[Any] = [_NOT_DONE] * len(writes)
 
-    async def _run_in_one_trip(self, sql: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        async def work(connection: Connection) -> list[Any]:
-            return [row[0] for row in await connection.fetchmany(sql, arguments)]
+        def listener_of(number: int) -> int:
+            id: int = writes[number].arguments[0]
+            return id
+
+        async def in_one_trip(connection: Connection, sql: str, numbers: Sequence[int]) -> None:
+            """Run these writes in one transaction; when one is at fault, each listener's, and then each, in its own."""
+            try:
+                rows = await connection.fetchmany(sql, [writes[number].arguments for number in numbers])
+            except _OWN_FAULTS as error:
+                parts = [list(part) for _, part in groupby(numbers, listener_of)]
+                is_locked = isinstance(error, asyncpg.LockNotAvailableError)
+                if len(numbers) == 1 or (len(parts) == 1 and is_locked):
+                    for number in numbers:
+                        outcomes[number] = unavailable(error)
+                    return
+                for part in parts if len(parts) > 1 else [[number] for number in numbers]:
+                    await in_one_trip(connection, sql, part)
+            else:
+                for number, row in zip(numbers, rows, strict=True):
+                    outcomes[number] = row[0]
+
+        async def work(connection: Connection) -> None:
+            for sql in dict.fromkeys(write.sql for write in writes):
+                numbers = [number for number, write in enumerate(writes) if write.sql == sql]
+                # In the order of listeners, so that two workers never wait for one another's locks in a circle.
+                await in_one_trip(connection, sql, sorted(numbers, key=listener_of))
 
         try:
-            return await self._call(work)
+            await self._call(work, seconds_max=BATCH_SECONDS_MAX)
         except StoreUnavailable as error:
-            if len(arguments) == 1 or not isinstance(
-                error.__cause__, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError
-            ):
-                return [error] * len(arguments)
-        # One row's fault undid them all, so that each runs by itself and fails by itself.
-        return [(await self._run_in_one_trip(sql, [each]))[0] for each in arguments]
+            return [error if outcome is _NOT_DONE else outcome for outcome in outcomes]
+        return outcomes
+
+    async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
+        rows = await self._fetch(_RATINGS_PAGE, listener.id, *_place(after), limit)
+        return [Rating(Item(KINDS_BY_NUMBER[kind], id), _VALUES[value], time) for kind, id, value, time in rows]
 
     # The library
 
@@ -221,12 +305,9 @@ class PostgresStore(Store):
         return was_there
 
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
-        found: dict[Item, LibraryItem] = {}
-        for kind in {item.kind for item in items}:
-            ids = [item.id for item in items if item.kind is kind]
-            for row in await self._fetch(_LIBRARY_ITEMS, listener.id, kind.number, ids):
-                library_item = _library_item(*row)
-                found[library_item.item] = library_item
+        kinds = [item.kind.number for item in items]
+        rows = await self._fetch(_LIBRARY_ITEMS, listener.id, kinds, [item.id for item in items])
+        found = {each.item: each for each in (_library_item(*row) for row in rows)}
         return [found[item] for item in items if item in found]
 
     async def library_twin(self, listener: Listener, catalog_item: Item) -> LibraryItem | None:
@@ -238,8 +319,10 @@ class PostgresStore(Store):
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
         rows = await self._fetch(_LIBRARY_PAGE, listener.id, kind.number, limit, offset)
-        [[total]] = await self._fetch(_LIBRARY_SIZE, listener.id, kind.number)
-        return LibraryPage([_library_item(*row) for row in rows], total)
+        return LibraryPage([_library_item(*row) for _, *row in rows if row[0] is not None], rows[0][0])
+
+    async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
+        return [_library_item(*row) for row in await self._fetch(_LIBRARY, listener.id, *_place(after), limit)]
 
     # Listeners
 
@@ -266,15 +349,17 @@ class PostgresStore(Store):
     async def listener(self, name: str) -> Listener:
         rows = await self._fetch(f"{_LISTENERS} WHERE name = $1", name)
         if not rows:
-            raise _no_listener(name)
+            raise NoSuchListener(name)
         return Listener(*rows[0])
 
-    async def listeners(self) -> list[Listener]:
-        return [Listener(*row) for row in await self._fetch(f"{_LISTENERS} ORDER BY name")]
+    async def listeners(self, *, after: str = "", limit: int | None = None) -> list[Listener]:
+        rows = await self._fetch(f"{_LISTENERS} WHERE name > $1 ORDER BY name LIMIT $2", after, limit)
+        return [Listener(*row) for row in rows]
 
     async def remove_listener(self, name: str) -> None:
         async def work(connection: Connection) -> int | None:
             async with connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = '{REMOVE_SECONDS_MAX:.0f}s'")
                 id: int | None = await connection.fetchval(
                     "DELETE FROM likewise.names WHERE name = $1 RETURNING listener", name
                 )
@@ -284,8 +369,8 @@ class PostgresStore(Store):
                         await connection.execute(f"DELETE FROM likewise.{table} WHERE listener = $1", id)  # noqa: S608 - our own names
                 return id
 
-        if await self._call(work) is None:
-            raise _no_listener(name)
+        if await self._call(work, seconds_max=REMOVE_SECONDS_MAX) is None:
+            raise NoSuchListener(name)
 
     # Developer keys
 
@@ -297,15 +382,19 @@ class PostgresStore(Store):
             raise AlreadyExists(f"there is a developer key {key.id} already", "see `likewise key list`")
 
     async def developer_key(self, key_id: str) -> DeveloperKey | None:
-        rows = await self._fetch(f"{_KEYS} WHERE id = $1", key_id)
-        return DeveloperKey(*rows[0]) if rows else None
+        return await _outcome(self._key_reads.submit(key_id))
+
+    async def _run_key_reads(self, ids: Sequence[str]) -> list[DeveloperKey | None]:
+        rows = await self._fetch(f"{_KEYS} WHERE id = ANY($1)", ids, seconds_max=BATCH_SECONDS_MAX)
+        found = {row["id"]: DeveloperKey(*row) for row in rows}
+        return [found.get(id) for id in ids]
 
     async def developer_keys(self) -> list[DeveloperKey]:
         return [DeveloperKey(*row) for row in await self._fetch(f"{_KEYS} ORDER BY created, id")]
 
     async def revoke_developer_key(self, key_id: str, *, now: Time) -> None:
         if not await self._revoke("developer_keys", key_id, now):
-            raise NoSuchThing(f"there is no developer key {key_id}", "see `likewise key list`")
+            raise NoSuchKey(key_id)
 
     async def _revoke(self, table: str, id: str, now: Time) -> bool:
         sql = f"UPDATE likewise.{table} SET revoked = coalesce(revoked, $2) WHERE id = $1 RETURNING id"  # noqa: S608 - our own names
@@ -336,8 +425,12 @@ class PostgresStore(Store):
             raise ListenerRemoved
 
     async def user_token(self, digest: bytes) -> UserToken | None:
-        rows = await self._fetch(f"{_USER_TOKENS} WHERE digest = $1", digest)
-        return _user_token(*rows[0]) if rows else None
+        return await _outcome(self._token_reads.submit(digest))
+
+    async def _run_token_reads(self, digests: Sequence[bytes]) -> list[UserToken | None]:
+        rows = await self._fetch(f"{_USER_TOKENS} WHERE digest = ANY($1)", digests, seconds_max=BATCH_SECONDS_MAX)
+        found = {row["digest"]: _user_token(*row) for row in rows}
+        return [found.get(digest) for digest in digests]
 
     async def user_tokens(self, listener: Listener) -> list[UserToken]:
         rows = await self._fetch(f"{_USER_TOKENS} WHERE listener = $1 ORDER BY created, id", listener.id)
@@ -347,21 +440,34 @@ class PostgresStore(Store):
         if not await self._revoke("user_tokens", token_id, now):
             raise NoSuchThing(f"there is no music user token {token_id}", "see `likewise token list NAME`")
 
+    async def ping(self) -> None:
+        await self._fetch("SELECT FROM likewise.schema")
+
     async def close(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
-        await self._writes.finish()
-        await self._reads.finish()
         try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                for batcher in (self._writes, self._reads, self._key_reads, self._token_reads):
+                    await batcher.finish()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
 
-def _no_listener(name: str) -> NoSuchThing:
-    return NoSuchThing(f"there is no listener {name!r}", "see `likewise listener list`")
+async def _outcome(future: "asyncio.Future[Result]") -> Result:
+    """Wait for a job within the deadline. One whose batch has not begun by then is taken out."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS_MAX):
+            return await future
+    except TimeoutError as error:
+        raise unavailable(error) from error
+
+
+def _place(item: Item | None) -> tuple[int, str]:
+    """Say where an item stands in the order of kinds and ids; None stands before all."""
+    return (0, "") if item is None else (item.kind.number, item.id)
 
 
 def _library_item(kind_number: int, id: str, twin_id: str | None, added: Time) -> LibraryItem:
@@ -371,6 +477,7 @@ def _library_item(kind_number: int, id: str, twin_id: str | None, added: Time) -
 
 
 def _user_token(
+    _digest: bytes,
     id: str,
     listener: int,
     name: str,

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from importlib import resources
 from typing import Any, TypeAlias
 
@@ -12,11 +13,29 @@ from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusa
 Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
 Pool: TypeAlias = Any  # see above
 
+CALL_SECONDS_MAX = 2.0
 POOL_CONNECTIONS_MAX = 10
 CONNECT_SECONDS_MAX = 5.0
+LOCK_SECONDS_MAX = 0.5
+"""How long a write waits for another's lock on its listener, before the others of its batch go on without it."""
 _MIGRATE_SECONDS_MAX = 600.0
 _LOCK = 0x4C696B65
 """«Like» in ASCII: the advisory lock that lets one program migrate while the others wait."""
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises; `TimeoutError` is an `OSError`."""
+
+_SESSION = {
+    "application_name": "likewise",
+    # Whoever gives up, or dies, leaves nothing running.
+    "statement_timeout": f"{CALL_SECONDS_MAX * 1_000:.0f}",
+    "lock_timeout": f"{LOCK_SECONDS_MAX * 1_000:.0f}",
+    "idle_in_transaction_session_timeout": f"{CALL_SECONDS_MAX * 1_000:.0f}",
+    # What the port promises, whatever the server's defaults are: a commit is on disk, …
+    "synchronous_commit": "on",
+    # … and whoever waited for a listener's row sees what the other has written.
+    "default_transaction_isolation": "read committed",
+}
 
 
 def migrations() -> list[str]:
@@ -36,12 +55,27 @@ async def open_pool(url: str, *, create: bool) -> Pool:
             finally:
                 await connection.close(timeout=CONNECT_SECONDS_MAX)
             return await asyncpg.create_pool(
-                url, min_size=1, max_size=POOL_CONNECTIONS_MAX, timeout=CONNECT_SECONDS_MAX
+                url,
+                min_size=0,  # else a task of the pool's own keeps knocking, and holds a place, while the server is down
+                max_size=POOL_CONNECTIONS_MAX,
+                max_queries=sys.maxsize,  # see _keep_session
+                reset=_keep_session,
+                timeout=CONNECT_SECONDS_MAX,
+                server_settings=_SESSION,
             )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except OSError as error:  # first, since a bad certificate is a ValueError too
         raise unavailable(error) from error
     except ValueError as error:
         raise BadSetting("the database URL is no PostgreSQL URL", "use postgresql://user@host/database") from error
+    except FAULTS as error:
+        raise unavailable(error) from error
+
+
+async def _keep_session(_connection: Connection) -> None:
+    """Leave the session as it is when a connection goes back to the pool, because no call of ours changes it.
+
+    So going back is no second round trip, and cannot fail after a write was done.
+    """
 
 
 async def _migrate(connection: Connection, *, create: bool) -> None:
@@ -68,7 +102,10 @@ async def _migrate(connection: Connection, *, create: bool) -> None:
 
 
 async def _version(connection: Connection) -> int:
-    if await connection.fetchval("SELECT to_regclass('likewise.schema')") is None:
+    # Not to_regclass: what it has seen missing once stays missing for it, also after a wait for whoever made it.
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'likewise' AND tablename = 'schema')"
+    ):
         return 0
     version: int | None = await connection.fetchval("SELECT version FROM likewise.schema")
     return version or 0
@@ -77,16 +114,27 @@ async def _version(connection: Connection) -> int:
 def unavailable(error: BaseException) -> StoreError:
     """Say what a PostgreSQL error means for whoever asked."""
     match error:
-        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+        case asyncpg.InvalidAuthorizationSpecificationError():
             return StoreUnavailable("PostgreSQL refuses the user or password", "check the database URL")
         case asyncpg.InvalidCatalogNameError():
             return StoreUnavailable("PostgreSQL has no such database", "make it: `createdb`")
+        case asyncpg.InsufficientPrivilegeError():
+            return StoreUnavailable("PostgreSQL does not allow this user to do that", "let it own the database")
+        case asyncpg.TooManyConnectionsError():
+            return StoreUnavailable(
+                "PostgreSQL has no connection left",
+                f"each worker takes up to {POOL_CONNECTIONS_MAX}: raise max_connections or run fewer",
+            )
+        case asyncpg.CannotConnectNowError() | asyncpg.AdminShutdownError() | asyncpg.CrashShutdownError():
+            return StoreUnavailable("PostgreSQL is starting or stopping", "try again in a moment")
         case asyncpg.DiskFullError():
             return StoreUnavailable("the disk with the database is full", "make room, then try again")
         case asyncpg.ReadOnlySQLTransactionError():
             return StoreUnavailable("the database is read-only", "is it a standby? name its primary")
-        case TimeoutError():
+        case TimeoutError() | asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError():
             return StoreUnavailable("PostgreSQL did not answer in time", "is it up, and not overloaded?")
+        case asyncpg.PostgresConnectionError():
+            return StoreUnavailable("PostgreSQL closed the connection", "was it stopped? see PostgreSQL's own log")
         case asyncpg.PostgresError():
             return StoreUnavailable(f"PostgreSQL failed ({type(error).__name__})", "see PostgreSQL's own log")
         case _:

@@ -28,6 +28,7 @@ from likewise.domain import (
     UserToken,
     Value,
 )
+from likewise.errors import NoSuchListener
 from likewise.store import Store
 from likewise.stores.batching import Batcher
 from likewise.stores.sqlite import writes
@@ -58,6 +59,14 @@ WHERE library.listener = :listener AND library.kind = :kind AND library.id IN (S
     AND NOT library.is_dead AND ratings.value <> 0
 """
 
+_RATINGS_PAGE = """
+SELECT kind, id, value, time
+FROM ratings
+WHERE listener = ? AND (kind, id) > (?, ?) AND value <> 0
+ORDER BY kind, id
+LIMIT ?
+"""
+
 _LIBRARY_ITEMS = """
 SELECT kind, id, twin, added
 FROM library
@@ -68,6 +77,14 @@ _LIBRARY_TWIN = """
 SELECT kind, id, twin, added FROM library WHERE listener = ? AND kind = ? AND twin = ? AND NOT is_dead
 """
 
+_LIBRARY = """
+SELECT kind, id, twin, added
+FROM library
+WHERE listener = ? AND (kind, id) > (?, ?) AND NOT is_dead
+ORDER BY kind, id
+LIMIT ?
+"""
+
 _LIBRARY_PAGE = """
 SELECT kind, id, twin, added
 FROM library
@@ -75,6 +92,8 @@ WHERE listener = ? AND kind = ? AND NOT is_dead
 ORDER BY added DESC, change DESC
 LIMIT ? OFFSET ?
 """
+
+_LISTENERS_PAGE = "SELECT id, name, storefront FROM listeners WHERE name > ? ORDER BY name LIMIT ?"
 
 _LIBRARY_SIZE = "SELECT count(*) FROM library WHERE listener = ? AND kind = ? AND NOT is_dead"
 
@@ -151,6 +170,13 @@ class SQLiteStore(Store):
         found = {id: (_VALUES[value], time) for id, value, time in rows}
         return [Rating(item, *found[item.id]) for item in items if item.id in found]
 
+    async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
+        rows = self._read(_RATINGS_PAGE, (listener.id, *_place(after), limit))
+        return [Rating(Item(KINDS_BY_NUMBER[kind], id), _VALUES[value], time) for kind, id, value, time in rows]
+
+    async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
+        return [_library_item(*row) for row in self._read(_LIBRARY, (listener.id, *_place(after), limit))]
+
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
         found: dict[Item, LibraryItem] = {}
         for kind in {item.kind for item in items}:
@@ -176,11 +202,11 @@ class SQLiteStore(Store):
     async def listener(self, name: str) -> Listener:
         rows = self._read("SELECT id, name, storefront FROM listeners WHERE name = ?", (name,))
         if not rows:
-            raise writes.no_listener(name)
+            raise NoSuchListener(name)
         return Listener(*rows[0])
 
-    async def listeners(self) -> list[Listener]:
-        return [Listener(*row) for row in self._read("SELECT id, name, storefront FROM listeners ORDER BY name", ())]
+    async def listeners(self, *, after: str = "", limit: int | None = None) -> list[Listener]:
+        return [Listener(*row) for row in self._read(_LISTENERS_PAGE, (after, -1 if limit is None else limit))]
 
     async def developer_key(self, key_id: str) -> DeveloperKey | None:
         rows = self._read(f"{_KEYS} WHERE id = ?", (key_id,))
@@ -237,6 +263,9 @@ class SQLiteStore(Store):
     async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
         await self._batcher.submit(partial(writes.revoke_user_token, token_id=token_id, now=now))
 
+    async def ping(self) -> None:
+        self._read("SELECT 1 FROM listeners LIMIT 1", ())
+
     async def close(self) -> None:
         if self._is_closed:
             return
@@ -278,6 +307,11 @@ class SQLiteStore(Store):
     def _checkpoint(self) -> None:
         self._log_pages = 0
         self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+
+def _place(item: Item | None) -> tuple[int, str]:
+    """Say where an item stands in the order of kinds and ids; None stands before all."""
+    return (0, "") if item is None else (item.kind.number, item.id)
 
 
 def _json(ids: Sequence[str]) -> str:

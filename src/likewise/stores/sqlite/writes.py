@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 
 from likewise.domain import TWINS, Change, DeveloperKey, Item, Time, UserToken
-from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing
+from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchKey, NoSuchListener, NoSuchThing
 
 REFUSALS = (AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing)
 """What a job may raise because of what it was asked."""
@@ -187,15 +187,11 @@ def add_listener(connection: apsw.Connection, *, name: str, storefront: str) -> 
 def remove_listener(connection: apsw.Connection, *, name: str) -> None:
     row = connection.execute("SELECT id FROM listeners WHERE name = ?", (name,)).fetchone()
     if row is None:
-        raise no_listener(name)
+        raise NoSuchListener(name)
     [listener] = row
     for table in ("ratings", "library", "user_tokens"):
         connection.execute(f"DELETE FROM {table} WHERE listener = ?", (listener,))  # noqa: S608 - our own names
     connection.execute("DELETE FROM listeners WHERE id = ?", (listener,))
-
-
-def no_listener(name: str) -> NoSuchThing:
-    return NoSuchThing(f"there is no listener {name!r}", "see `likewise listener list`")
 
 
 # Keys and tokens
@@ -209,7 +205,7 @@ def add_developer_key(connection: apsw.Connection, *, key: DeveloperKey) -> None
 
 def revoke_developer_key(connection: apsw.Connection, *, key_id: str, now: Time) -> None:
     if connection.execute("SELECT 1 FROM developer_keys WHERE id = ?", (key_id,)).fetchone() is None:
-        raise NoSuchThing(f"there is no developer key {key_id}", "see `likewise key list`")
+        raise NoSuchKey(key_id)
     connection.execute("UPDATE developer_keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, key_id))
 
 
