@@ -238,3 +238,11 @@ async def test_giving_up_on_finish_does_not_stop_the_jobs(batcher, works):
     works.gate.set()
 
     assert await future == 2
+
+
+async def test_after_finishing_no_job_is_taken():
+    batcher: Batcher[int, int] = Batcher(lambda jobs: asyncio.sleep(0, jobs))
+    await batcher.finish()
+
+    with pytest.raises(StoreUnavailable, match="has been closed"):
+        batcher.submit(1)

@@ -151,6 +151,43 @@ class TestTheCommand:
 
         assert stop.value.code == 1
 
+    @pytest.mark.parametrize("arguments", [["listener", "list"], ["token", "user", "ada", *TEAM]])
+    def test_output_that_cannot_be_written_is_one_sentence(self, likewise, database, arguments):
+        likewise("listener", "add", "ada")
+        command = [sys.executable, "-m", "likewise", *arguments, "--database", database]
+
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: the output could not be written (No space left on device)\n\nhint: ")
+        assert "Traceback" not in done.stderr
+        tokens = json.loads(likewise("token", "list", "ada", "--json").out)
+        assert all(token["revoked"] for token in tokens)
+
+    def test_a_token_that_nobody_saw_is_revoked(self, likewise, monkeypatch):
+        likewise("listener", "add", "ada")
+
+        def full(*_arguments, **_options):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as disk:
+            disk.setattr("likewise.cli.tokens.click.echo", full)
+            disk.setattr("likewise.cli._drop_stdout", lambda: None)
+            disk.setattr("likewise.cli._complain", lambda *_texts: None)
+            assert likewise("token", "user", "ada", *TEAM).code == 1
+
+        [token] = json.loads(likewise("token", "list", "ada", "--json").out)
+        assert token["revoked"] is not None
+
+    def test_an_argument_that_is_no_utf8_is_misuse(self, likewise):
+        likewise("listener", "add", "ada")
+
+        outcome = likewise("token", "revoke", "\udcff")
+
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith("error: an argument is no UTF-8")
+
     def test_ctrl_c_says_so_and_exits_1(self, likewise, monkeypatch):
         def interrupted(*_arguments, **_options):
             raise KeyboardInterrupt
@@ -229,9 +266,22 @@ class TestKeys:
             (lambda: b'{"kty":"EC"}', "no P-256 key in JWK"),
             (lambda: b'{"kty":"oct","k":"AAAA"}', "no P-256 key in JWK"),
             (lambda: b"{broken", "no P-256 key in JWK"),
+            (lambda: b'{"kty":' + b"[" * 60_000, "no P-256 key in JWK"),
             (lambda: b"x" * 65_537, "too large"),
         ],
-        ids=["rsa", "p384", "rsa-public", "rubbish", "empty", "broken-pem", "half-jwk", "oct-jwk", "no-json", "huge"],
+        ids=[
+            "rsa",
+            "p384",
+            "rsa-public",
+            "rubbish",
+            "empty",
+            "broken-pem",
+            "half-jwk",
+            "oct-jwk",
+            "no-json",
+            "deep",
+            "huge",
+        ],
     )
     def test_any_other_key_is_refused_and_nothing_is_written(self, likewise, tmp_path, content, says):
         path = written(tmp_path / f"AuthKey_{KEY_ID}.p8", content())
@@ -496,7 +546,7 @@ class TestServe:
         assert outcome.code == 2
         assert outcome.err.startswith("error: the setting LIKEWISE_PORT must be a whole number from 0 to 65535")
 
-    @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+    @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "a..b", "a" * 70])
     def test_an_address_of_another_machine_is_refused(self, likewise, p8, host):
         likewise("key", "add", p8, *TEAM)
 

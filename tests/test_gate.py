@@ -1107,3 +1107,16 @@ async def test_a_gate_remembers_nothing_of_those_it_refused(house):
     assert len(gate._user_tokens) == 0
     assert len(gate._admitted) == 0
     assert list(gate._keys) == [KEY_ID]
+
+
+async def test_a_clock_that_is_set_back_keeps_no_revoked_token_alive(house):
+    token_of_old = house.sign({"iat": house.clock() // 1000 - 7200, "exp": house.clock() // 1000 + 3600})
+    async with house.client(developer_token=token_of_old) as client:
+        client.headers["Music-User-Token"] = house.ada_token
+        assert (await client.get(SONG_PATH)).status_code == 404
+        [token] = await house.app.store.user_tokens(house.ada)
+        await house.app.store.revoke_user_token(token.id, now=house.clock())
+
+        house.clock.advance(-3_600_000)
+
+        assert (await client.get(SONG_PATH)).status_code == 403

@@ -610,7 +610,7 @@ ONE_OF_TWO = "A key is one of 'public_key', a string in PEM, and 'jwk', an objec
         (dict, bad_body("/public_key", "The member 'public_key' must be a string")),
         (lambda: {"public_key": {}}, bad_body("/public_key", "The member 'public_key' must be a string")),
         (lambda: {"public_key": "x"}, bad_body("/public_key", "this is no public key in PEM or JWK")),
-        (lambda: {"public_key": rsa_pem()}, bad_body("/public_key", "the key is RSAPublic, not P-256")),
+        (lambda: {"public_key": rsa_pem()}, bad_body("/public_key", "the key is RSA, not P-256")),
         (lambda: {"public_key": p384_pem()}, bad_body("/public_key", "the key is secp384r1, not P-256")),
         (lambda: {"jwk": "x"}, bad_body("/jwk", ONE_OF_TWO)),
         (lambda: {"jwk": None}, bad_body("/jwk", ONE_OF_TWO)),

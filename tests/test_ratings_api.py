@@ -550,9 +550,7 @@ BAD_BODIES = {
     "no UTF-8": (b"\xff\xfe", NO_JSON),
     "no UTF-8 in an ignored member": (b'{"x":"\xc3\x28","attributes":{"value":1}}', NO_JSON),
     "a raw surrogate in an ignored member": (b'{"x":"\xed\xa0\x80","attributes":{"value":1}}', NO_JSON),
-    "an escaped lone surrogate": (b'{"x":"\\ud800","attributes":{"value":1}}', NO_JSON),
-    "an escaped lone surrogate as a name": (b'{"\\udc00":1,"attributes":{"value":1}}', NO_JSON),
-    "an escaped lone surrogate as the type": (b'{"type":"\\ud800","attributes":{"value":1}}', NO_JSON),
+    "an escaped lone surrogate as the type": (b'{"type":"\\ud800","attributes":{"value":1}}', BAD_TYPE),
     "a control character": (b'{"x":"\x01","attributes":{"value":1}}', NO_JSON),
     "a byte order mark": (b'\xef\xbb\xbf{"attributes":{"value":1}}', NO_JSON),
     "UTF-16": ('{"attributes":{"value":1}}'.encode("utf-16"), NO_JSON),
@@ -565,10 +563,6 @@ BAD_BODIES = {
         NO_JSON,
     ),
     "an integer larger than the parser takes": (b'{"attributes":{"value":1' + b"0" * 60_000 + b"}}", BAD_VALUE),
-    "an ignored integer larger than the parser takes": (
-        b'{"x":1' + b"0" * 60_000 + b',"attributes":{"value":1}}',
-        NO_JSON,
-    ),
     "a number beyond all floats": (b'{"attributes":{"value":1e999}}', BAD_VALUE),
 }
 
@@ -582,6 +576,22 @@ async def test_a_bad_body_is_refused_and_the_stored_rating_stays(client, body, e
     assert response.status_code == 400
     assert error_of(response) == error
     assert (await client.get(SONG_PATH)).content == document_of(rating_of("songs", "907242702", -1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":"\\ud800","attributes":{"value":1}}',
+        b'{"\\udc00":1,"attributes":{"value":1}}',
+        b'{"x":1' + b"0" * 60_000 + b',"attributes":{"value":1}}',
+        b'{"x":-1e999,"attributes":{"value":1}}',
+    ],
+    ids=["a lone surrogate", "a lone surrogate as a name", "a giant integer", "a number beyond all floats"],
+)
+async def test_what_is_odd_but_json_in_an_ignored_member_does_not_matter(client, body):
+    response = await client.put(SONG_PATH, content=body)
+
+    assert response.content == document_of(rating_of("songs", "907242702", 1))
 
 
 @pytest.mark.parametrize("body", [b'{"attributes":{"value":0}}', b"", b"[]"], ids=["value", "empty", "array"])

@@ -1,6 +1,7 @@
 """What SQLite alone promises: its file and its log, whose database it opens, and what it says when it cannot write."""
 
 import asyncio
+import re
 import stat
 import subprocess
 import sys
@@ -654,3 +655,50 @@ async def test_a_page_and_its_total_are_of_one_moment(store, ada):
     writer.close()
 
     assert len(page.items) == page.total
+
+
+# What the disk does to us
+
+
+def test_a_snapshot_that_sqlite_has_ended_by_itself_raises_nothing_of_its_own(path):
+    connection = opening.connect(str(path), create=True)
+    with opening.snapshot(connection):
+        connection.execute("ROLLBACK")
+
+    assert not connection.in_transaction
+
+
+def test_a_snapshot_of_a_closed_connection_is_unavailable(path):
+    connection = opening.connect(str(path), create=True)
+    connection.close()
+
+    with pytest.raises(StoreUnavailable), opening.snapshot(connection):
+        pass
+
+
+async def test_a_log_that_cannot_be_copied_is_told_and_harms_nobody(store, ada, monkeypatch, caplog):
+    class Failing:
+        def wal_checkpoint(self, **_options):
+            raise apsw.IOError("the disk is full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(store, "_writer", Failing())
+        store._checkpoint()
+
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    assert "the log could not be copied into the database: the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (apsw.IOError("disk I/O error"), "the disk with the database fails, or is full"),
+        (apsw.CantOpenError("unable to open"), "the database cannot be written"),
+        (apsw.SQLError("no such table"), r"the database failed \(no such table\)"),
+    ],
+)
+def test_every_failure_comes_with_a_hint(error, text):
+    unavailable = opening.unavailable(error)
+
+    assert re.fullmatch(text, str(unavailable))
+    assert unavailable.hint

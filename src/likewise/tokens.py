@@ -84,14 +84,18 @@ _HINT_NEW_KEY = "make one with `openssl ecparam -name prime256v1 -genkey -noout 
 def _read_jwk(text: bytes) -> Any:
     try:
         key = jwt.PyJWK(json.loads(text), "ES256").key
-    except (ValueError, TypeError, jwt.PyJWTError) as error:
+    except (ValueError, TypeError, RecursionError, jwt.PyJWTError) as error:
         raise BadKey("this is no P-256 key in JWK (RFC 7517)", _HINT_NEW_KEY) from error
     return key.public_key() if isinstance(key, ec.EllipticCurvePrivateKey) else key
 
 
 def _described(key: object) -> str:
     curve = getattr(key, "curve", None)
-    return curve.name if curve else type(key).__name__.strip("_").removesuffix("Key")
+    return (
+        curve.name
+        if curve
+        else type(key).__name__.strip("_").removesuffix("Key").removesuffix("Private").removesuffix("Public")
+    )
 
 
 # Developer tokens

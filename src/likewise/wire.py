@@ -5,7 +5,6 @@ The only room that knows what Apple's JSON looks like. Documents are compact, wi
 
 import base64
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -105,9 +104,7 @@ def decode_rating_request(body: bytes) -> Value:
     try:
         request = decode_object(body)
     except errors.BadBody as error:
-        if _has_giant_value(body):
-            raise errors.BadBody(_VALUE_POINTER, _VALUE_TEXT) from error
-        raise
+        request = _decode_slowly(body, error)
     if request.get("type", "rating") not in ("rating", "ratings"):  # a tuple, for a list has no hash
         raise errors.BadBody("/type", "The type of a rating request is 'rating'")
     attributes = request.get("attributes")
@@ -132,21 +129,28 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _has_giant_value(body: bytes) -> bool:
-    """Say whether an unreadable body is good JSON but for a value beyond what the parser takes for a number."""
+def _decode_slowly(body: bytes, error: errors.BadBody) -> dict[str, Any]:
+    """Read a JSON object whose numbers or escapes are beyond the quick parser; raise `error` for anything else."""
     try:
-        document = json.loads(body, parse_int=_number_of, parse_float=_number_of)
-        return document["attributes"]["value"] is _GIANT
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return False
+        document = json.loads(body.decode(), parse_int=_number_of, parse_float=_number_of, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise error from None
+    if not isinstance(document, dict):
+        raise error
+    return document
 
 
-_GIANT = object()
 _NUMBER_CHARACTERS_MAX = 300
 
 
-def _number_of(text: str) -> object:
-    return _GIANT if len(text) > _NUMBER_CHARACTERS_MAX or not math.isfinite(float(text)) else float(text)
+def _number_of(text: str) -> int | float | None:
+    if len(text) > _NUMBER_CHARACTERS_MAX:
+        return None  # no rating's value, and nothing that anybody would ask for
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity are no JSON
 
 
 # The library: https://developer.apple.com/documentation/applemusicapi/librarysongs

@@ -8,6 +8,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -173,6 +175,40 @@ class TestTheFolder:
             assert httpx2.get(second.url + SONG, headers=first.headers()).status_code == 401
             assert second.facts["key_id"] != first.facts["key_id"]
 
+    def test_reset_leaves_alone_what_it_did_not_make(self, tmp_path):
+        with dev_server(tmp_path):
+            pass
+        (tmp_path / "AuthKey_MYAPPLEKEY.p8").write_text("mine")
+        (tmp_path / "mine.curl").write_text("mine")
+        with dev_server(tmp_path, "--reset"):
+            pass
+
+        assert (tmp_path / "AuthKey_MYAPPLEKEY.p8").read_text() == "mine"
+        assert (tmp_path / "mine.curl").read_text() == "mine"
+        assert len(list(tmp_path.glob("AuthKey_*.p8"))) == 2
+
+    def test_reset_clears_away_what_cannot_be_understood(self, tmp_path):
+        (tmp_path / "dev.json").write_text("rubbish")
+        (tmp_path / "likewise.db").write_text("rubbish")
+
+        with dev_server(tmp_path, "--reset") as server:
+            assert httpx2.get(server.url + SONG, headers=server.headers()).status_code == 404
+
+    def test_a_folder_without_a_name_is_refused(self):
+        outcome = run_dev("--port", 0, "--data", "", "--reset")
+
+        assert outcome.returncode == 2
+        assert "the data folder has no name" in outcome.stderr
+
+    def test_several_first_runs_at_once_agree_on_keys_and_tokens(self, tmp_path):
+        with ThreadPoolExecutor(3) as threads, ExitStack() as stack:
+            starting = [threads.submit(stack.enter_context, dev_server(tmp_path / "data")) for _ in range(3)]
+            servers = [each.result() for each in starting]
+
+            assert len({server.facts["key_id"] for server in servers}) == 1
+            for server in servers:
+                assert httpx2.get(server.url + SONG, headers=servers[0].headers()).status_code == 404
+
     @pytest.mark.usefixtures("server")
     def test_reset_is_refused_while_another_dev_uses_the_folder(self, tmp_path):
         outcome = run_dev("--port", 0, "--data", tmp_path / "data", "--reset")
@@ -224,7 +260,7 @@ class TestTheFolder:
 
         assert outcome.returncode == 2
         assert "dev.json cannot be understood" in outcome.stderr
-        assert "likewise dev --reset" in outcome.stderr
+        assert f"`likewise dev --data {tmp_path} --reset`" in outcome.stderr
 
     def test_a_folder_that_cannot_be_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("")

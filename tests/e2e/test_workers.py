@@ -190,3 +190,17 @@ def test_workers_that_cannot_start_end_the_service_with_the_reason(tmp_path):
 )
 def test_the_number_of_workers_is_what_was_said_or_right_for_the_database(settings, workers):
     assert workers_for(settings) == workers
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the workers are found in /proc")
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_workers_start_stops_the_service_quietly(url, headers, signal_number):
+    with served(url, "--workers", "2") as process:
+        assert until(lambda: len(workers_of(process)) == 2)
+        for each in (process.pid, *workers_of(process)):
+            os.kill(each, signal_number)  # as a terminal does it
+        _, errors = process.communicate(timeout=SECONDS_MAX)
+
+    assert headers
+    assert process.returncode == 0
+    assert "Traceback" not in errors

@@ -9,6 +9,7 @@ from likewise import wire
 from likewise.api.parameters import (
     ACCEPTED,
     DELETED,
+    Window,
     ids_of,
     items_by_type,
     language_for,
@@ -53,14 +54,17 @@ class Library:
     async def get_many(self, listener: Listener, request: Request, type: str) -> Response:
         kind = library_kind_of(type)
         language = language_for(listener, request.query)
+        window = window_of(request.query)
         if request.query.all("ids"):
             items = items_of(kind, ids_of(request.query, ids_max=self._ids_max))
             found = await self._store.library_items(listener, items)
             return personal_document(wire.encode_library_items(found), language)
-        return await self._get_page(listener, request, kind, language)
+        return await self._get_page(listener, request, kind, window, language)
 
-    async def _get_page(self, listener: Listener, request: Request, kind: Kind, language: str) -> Response:
-        limit, offset = window_of(request.query)
+    async def _get_page(
+        self, listener: Listener, request: Request, kind: Kind, window: Window, language: str
+    ) -> Response:
+        limit, offset = window
         page = await self._store.library_page(listener, kind, limit=limit or _PAGE_DEFAULT, offset=offset)
         seen = offset + len(page.items)
         next_href = None

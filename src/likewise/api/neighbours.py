@@ -36,10 +36,10 @@ class Neighbours:
         query = request.query
         tag = query.last("l")
         choose_language(tag, ())  # refuses a malformed tag before anything else is looked at
+        limit, offset = window_of(query)
         if query.all("ids"):
             shown = [STOREFRONTS[id] for id in ids_of(query, ids_max=self._ids_max) if id in STOREFRONTS]
             return document(wire.encode_storefronts(shown), choose_language(tag, shown))
-        limit, offset = window_of(query)
         total = len(STOREFRONTS)
         end = total if limit is None else offset + limit
         shown = list(STOREFRONTS.values())[offset:end]

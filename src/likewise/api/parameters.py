@@ -12,9 +12,9 @@ from likewise.storefronts import STOREFRONTS, choose_language
 
 IDS_MAX = 300
 PAGE_MAX = 100
-_OFFSET_DIGITS_MAX = 15
+OFFSET_MAX = 10**15 - 1
+_DIGITS_MAX = 100
 
-_is_digits = re.compile(r"[0-9]+").fullmatch
 _is_integer = re.compile(r"[+-]?[0-9]+").fullmatch
 
 JSON: HeaderPair = (b"content-type", b"application/json;charset=utf-8")
@@ -94,22 +94,24 @@ class Window(NamedTuple):
 
 
 def window_of(query: Query) -> Window:
-    """Read `limit` (1 to 100) and `offset` (0 and up); raise `BadParameter`."""
+    """Read `limit` (1 to 100) and `offset` (0 to 10¹⁵ - 1); raise `BadParameter`."""
     limit, offset = limit_of(query), query.last("offset")
-    if offset is not None and (not _is_digits(offset) or len(offset) > _OFFSET_DIGITS_MAX):
-        raise BadParameter("offset", f"Value must be an integer greater than or equal to 0, but was: {offset}")
-    return Window(limit, int(offset or 0))
+    return Window(limit, 0 if offset is None else _integer("offset", offset, least=0, most=OFFSET_MAX))
 
 
 def limit_of(query: Query) -> int | None:
     """Read `limit` (1 to 100), None when the client did not say; raise `BadParameter`."""
     limit = query.last("limit")
-    if limit is None:
-        return None
-    if not _is_integer(limit):
-        raise BadParameter("limit", f"Value must be an integer, but was: {limit}")
-    if len(limit) > _OFFSET_DIGITS_MAX or int(limit) > PAGE_MAX:
-        raise BadParameter("limit", f"Value must be an integer less than or equal to {PAGE_MAX}, but was: {limit}")
-    if int(limit) < 1:
-        raise BadParameter("limit", f"Value must be an integer greater than or equal to 1, but was: {limit}")
-    return int(limit)
+    return None if limit is None else _integer("limit", limit, least=1, most=PAGE_MAX)
+
+
+def _integer(parameter: str, text: str, *, least: int, most: int) -> int:
+    if not _is_integer(text):
+        raise BadParameter(parameter, f"Value must be an integer, but was: {text}")
+    # One with more digits than any number that is allowed is not worth reading.
+    has_too_many_digits = len(text) > _DIGITS_MAX
+    if text[0] == "-" or (not has_too_many_digits and int(text) < least):
+        raise BadParameter(parameter, f"Value must be an integer greater than or equal to {least}, but was: {text}")
+    if has_too_many_digits or int(text) > most:
+        raise BadParameter(parameter, f"Value must be an integer less than or equal to {most}, but was: {text}")
+    return int(text)

@@ -77,10 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain(str(error), error.hint if isinstance(error, Hinted) else "")
         sys.exit(2 if isinstance(error, BadSetting | BadName) else 1)
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _drop_stdout()
         sys.exit(1)
+    except OSError as error:
+        _complain(f"the output could not be written ({error.strerror})", "is there room where it goes?")
+        _drop_stdout()
+        sys.exit(1)
+    except UnicodeError:
+        _complain("an argument is no UTF-8", "names, ids and paths are text in UTF-8")
+        sys.exit(2)
     sys.exit(0)
+
+
+def _drop_stdout() -> None:
+    """Keep Python from complaining once more when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(sentence: str, hint: str) -> None:

@@ -27,7 +27,7 @@ _KEY_BYTES_MAX = 64 * 1024
 database_option = click.option(
     "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 team_id_option = click.option("--team-id", required=True, help="The developer team, 10 letters and digits.")
 
 __all__ = ["database_option", "json_option", "now", "on_store", "read_key_file", "show", "team_id_option", "when"]

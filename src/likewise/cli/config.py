@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from likewise.cli.common import database_option, json_option, show
+from likewise.cli.common import database_option, database_url, json_option, show
 from likewise.config import described, read_settings, unknown_variables
 
 
@@ -14,12 +14,14 @@ from likewise.config import described, read_settings, unknown_variables
 @database_option
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on.")
+@click.option("--workers", type=int, help="How many processes serve.")
 @json_option
 def config(as_json: bool, **flags: Any) -> None:  # noqa: FBT001 - click's way
     """Show what `serve` would run with.
 
     Passwords are hidden.
     """
+    database_url(flags["database"])
     settings = read_settings(os.environ, flags)
     for sentence in unknown_variables(os.environ):
         click.echo(f"warning: {sentence}", err=True)

@@ -11,6 +11,7 @@ import click
 from likewise.app import App
 from likewise.cli.household import Household, open_household
 from likewise.config import Settings
+from likewise.errors import BadSetting
 
 _EXAMPLE_SONG = "907242702"
 
@@ -37,6 +38,8 @@ def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> 
 async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json: bool) -> None:
     from likewise.serving import free_address, serve  # noqa: PLC0415 - the server costs every other command its start
 
+    if data == Path():
+        raise BadSetting("the data folder has no name", "give --data a folder of its own, or leave it out")
     address = free_address(host, port)
     folder = data if data is not None else _default_folder()
     with open_household(folder, reset=reset) as household:

@@ -8,16 +8,18 @@
 All files are for their owner alone (mode 0600).
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
+import shlex
 import string
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from likewise.admin import Admin, new_key_of, newcomer_of
 from likewise.app import now
@@ -32,7 +34,9 @@ _DEVELOPER_TOKEN_SECONDS = 180 * 86_400
 _USER_TOKEN_MILLISECONDS_LEFT_MIN = 86_400_000
 _DATABASE = "likewise.db"
 _LOCK = "dev.lock"
-_RESET_PATTERNS = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", "dev.json", "AuthKey_*.p8", "*.curl")
+_SETTLING_LOCK = "dev.settling.lock"
+_FACTS = "dev.json"
+_FILES = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", *(f"{name}.curl" for name in LISTENERS), _FACTS)
 
 
 class Household:
@@ -64,7 +68,10 @@ class Household:
 
     async def settle(self) -> None:
         """Make what is missing: key, listeners, tokens. What is there and good stays as it is."""
-        with _translated(self.folder):
+        with _translated(self.folder), _open_lock(self.folder / _SETTLING_LOCK) as lock:
+            # Of several that start at once, one settles and the others find it done.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._read()
             store = await open_store(self.database)
             try:
                 admin = Admin(store, now=now, random_bytes=os.urandom)
@@ -73,8 +80,7 @@ class Household:
                     await self._settle_listener(store, admin, name)
             finally:
                 await store.close()
-            facts = {"team_id": self.team_id, "key_id": self.key_id, "music_user_tokens": self.user_tokens}
-            _write_private(self.folder / "dev.json", json.dumps(facts, indent=2).encode() + b"\n")
+            self._write()
             self._write_curl_files()
 
     def _write_curl_files(self) -> None:
@@ -91,17 +97,22 @@ class Household:
             ]
             _write_private(self.curl_file(name), "\n".join(lines).encode() + b"\n")
 
+    def _write(self) -> None:
+        facts = {"team_id": self.team_id, "key_id": self.key_id, "music_user_tokens": self.user_tokens}
+        _write_private(self.folder / _FACTS, json.dumps(facts, indent=2).encode() + b"\n")
+
     def _read(self) -> None:
-        path = self.folder / "dev.json"
+        path = self.folder / _FACTS
         try:
             facts: dict[str, Any] = json.loads(path.read_bytes())
             self.team_id = str(facts["team_id"])
             self.key_id = str(facts["key_id"])
-            self.user_tokens = {name: str(facts["music_user_tokens"][name]) for name in LISTENERS}
+            self.user_tokens = {name: str(token) for name, token in facts["music_user_tokens"].items()}
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadSetting(f"{path} cannot be understood", "start over with `likewise dev --reset`") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            again = f"likewise dev --data {shlex.quote(str(self.folder))} --reset"
+            raise BadSetting(f"{path} cannot be understood", f"start over with `{again}`") from error
 
     async def _settle_key(self, store: Store, admin: Admin) -> None:
         registered = await store.developer_key(self.key_id)
@@ -116,6 +127,7 @@ class Household:
         if not self.private_key.exists():
             _write_private(self.private_key, generate_private_key())
         if registered is None:
+            self._write()  # first, so that a run that is cut short here leaves no key that nobody knows of
             key = self.private_key.read_bytes()
             await admin.register_key(new_key_of(self.key_id, self.team_id, key))
 
@@ -143,7 +155,7 @@ def open_household(folder: Path, *, reset: bool) -> Iterator[Household]:
     with ExitStack() as stack:
         with _translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = stack.enter_context(os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)))
+            lock = stack.enter_context(_open_lock(folder / _LOCK))
             if reset:
                 _reset(folder, lock.fileno())
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -160,14 +172,20 @@ def _translated(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _open_lock(path: Path) -> IO[str]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
 def _reset(folder: Path, lock: int) -> None:
+    """Remove what `dev` made, and nothing else that is in the folder."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BadSetting(f"another `likewise dev` uses {folder}", "stop it, then reset") from error
-    for pattern in _RESET_PATTERNS:
-        for path in folder.glob(pattern):
-            path.unlink()
+    with contextlib.suppress(BadSetting):  # whatever is there cannot be understood, and goes
+        Household(folder).private_key.unlink(missing_ok=True)
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write_private(path: Path, content: bytes) -> None:

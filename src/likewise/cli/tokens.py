@@ -1,5 +1,7 @@
 """`likewise token`: developer tokens and music user tokens."""
 
+import json
+
 import click
 
 from likewise.admin import USER_TOKEN_DAYS_MAX
@@ -12,7 +14,6 @@ from likewise.cli.common import (
     read_key_file,
     show,
     team_id_option,
-    tell,
     when,
 )
 from likewise.domain import key_id_of, team_id_of
@@ -73,10 +74,13 @@ def user(name: str, team_id: str, days: int, database: str | None, as_json: bool
     """Issue a music user token for a listener and print it. It is shown this once; only its hash is kept."""
     text, issued = on_store(database, lambda admin: admin.issue_user_token(name, team_id, days=days))
     facts = {"id": issued.id, "listener": name, "team_id": team_id, "expires": when(issued.expires)}
-    if as_json:
-        tell({"music_user_token": text, **facts}, as_json=True, sentence="")
-    else:
-        click.echo(text)
+    try:
+        click.echo(json.dumps({"music_user_token": text, **facts}) if as_json else text)
+    except OSError:
+        # Nobody has seen it, so nobody shall use it.
+        on_store(database, lambda admin: admin.revoke_user_token(issued.id))
+        raise
+    if not as_json:
         click.echo(f"token {issued.id} for {name} through team {team_id} until {facts['expires']}", err=True)
 
 

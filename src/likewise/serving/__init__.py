@@ -46,12 +46,12 @@ def free_address(host: str, port: int) -> Address:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             return Address(*probe.getsockname()[:2])
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise BadSetting(*_why_not(host, port, error)) from error
 
 
-def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
-    match error.errno:
+def _why_not(host: str, port: int, error: OSError | UnicodeError) -> tuple[str, str]:
+    match getattr(error, "errno", None):
         case errno.EADDRINUSE:
             return f"port {port} of {host} is in use", "stop what listens there, or give another --port"
         case errno.EACCES:
@@ -97,6 +97,10 @@ async def serve(
         _, late = await asyncio.wait([serving], timeout=shutdown_seconds_max)
         if late:
             logger.warning("the shutdown took more than %g seconds; open connections are dropped", shutdown_seconds_max)
+            # Granian still settles what has been dropped, and would be told that it comes too late.
+            loop.set_exception_handler(lambda _loop, _context: None)
+        else:
+            serving.result()
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)

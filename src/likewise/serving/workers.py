@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ def workers_for(settings: Settings) -> int:
 
 
 def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> None:
-    """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot stay up."""
+    """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot start."""
     workers = workers_for(settings)
     if workers == 1:
         asyncio.run(_work(settings, address, on_listening))
@@ -55,6 +56,9 @@ async def _work(settings: Settings, address: Address, on_listening: Callable[[],
 
 def _run_worker(settings: Settings, address: Address, parent: "Connection[str, Any]", life: Any) -> None:
     """Be a worker: say through `parent` when it listens, and stop when the other end of `life` is closed."""
+    # Ctrl-C reaches every process of a terminal; until the worker can stop properly, the supervisor's word counts.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     def on_listening() -> None:
@@ -113,7 +117,12 @@ class _Supervisor:
         process = self._context.Process(
             target=_run_worker, args=(self._settings, self._address, childs_end, self._life)
         )
+        # Blocked from its first moment on, which the worker ends when it is ready to be interrupted. The tracker that
+        # multiprocessing would start with the first worker would unblock it.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         childs_end.close()
         return _Worker(process, pipe, time.monotonic())
 
@@ -124,9 +133,11 @@ class _Supervisor:
                 try:
                     worker.pipe.recv()
                 except EOFError as error:
+                    if self._is_stopping:
+                        return
                     raise StoreUnavailable("a worker could not start", "the lines above say why") from error
                 return
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline:  # pragma: no cover - a minute of waiting
                 raise StoreUnavailable("a worker did not start in time", "is the database slow, or the machine?")
 
     def _died_young(self, worker: _Worker) -> bool:
@@ -142,7 +153,7 @@ class _Supervisor:
 
     def _stop(self, workers: list[_Worker]) -> None:
         for worker in workers:
-            if worker.process.is_alive():
+            if worker.process.is_alive():  # pragma: no branch - it may die in this very moment
                 worker.process.terminate()
         # A second more than each worker gives itself, so that killing is for those that hang.
         deadline = time.monotonic() + self._settings.shutdown_seconds_max + 1

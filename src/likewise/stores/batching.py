@@ -28,11 +28,15 @@ class Batcher(Generic[Job, Outcome]):
         self._run = run
         self._waiting: list[tuple[Job, asyncio.Future[Outcome]]] = []
         self._draining: asyncio.Task[None] | None = None
+        self._is_finished = False
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
-        """Queue a job; raise `StoreUnavailable` when 1 024 are waiting. Whoever cancels the future before its batch
-        has begun takes the job out.
+        """Queue a job; raise `StoreUnavailable` when 1 024 are waiting, and after `finish`.
+
+        Whoever cancels the future before its batch has begun takes the job out.
         """
+        if self._is_finished:
+            raise StoreUnavailable("the database has been closed")
         if len(self._waiting) >= WAITING_MAX:
             raise StoreUnavailable("too many writes are waiting for the database")
         loop = asyncio.get_running_loop()
@@ -43,9 +47,10 @@ class Batcher(Generic[Job, Outcome]):
         return future
 
     async def finish(self) -> None:
-        """Wait until nothing is waiting and nothing is under way."""
+        """Wait until nothing is waiting and nothing is under way, and take no more jobs from then on."""
         while self._draining is not None:
             await asyncio.wait([self._draining])
+        self._is_finished = True
 
     async def _drain(self) -> None:
         try:

@@ -6,6 +6,7 @@ which also copies the log back into the database, so that the loop never waits f
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -37,6 +38,8 @@ from likewise.stores.sqlite.opening import MEMORY, connect, prepare, snapshot, u
 Job: TypeAlias = Callable[[apsw.Connection], Any]
 
 _CHECKPOINT_PAGES = 1_000
+
+logger = logging.getLogger("likewise")
 
 _VALUES = {int(value): value for value in Value}
 
@@ -306,7 +309,11 @@ class SQLiteStore(Store):
 
     def _checkpoint(self) -> None:
         self._log_pages = 0
-        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            # Nothing is lost: what is in the log stays there until a later time works.
+            logger.warning("the log could not be copied into the database: %s", error)
 
 
 def _place(item: Item | None) -> tuple[int, str]:

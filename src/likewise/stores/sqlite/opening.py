@@ -67,12 +67,14 @@ def unavailable(error: apsw.Error) -> StoreError:
             )
         case apsw.FullError():
             return StoreUnavailable("the disk with the database is full", "make room, then try again")
-        case apsw.ReadOnlyError():
+        case apsw.ReadOnlyError() | apsw.CantOpenError():
             return StoreUnavailable("the database cannot be written", "check the permissions of its file and folder")
+        case apsw.IOError():
+            return StoreUnavailable("the disk with the database fails, or is full", "make room, or look after the disk")
         case apsw.CorruptError():
             return StoreUnavailable("the database is damaged", "restore it from a backup")
         case _:
-            return StoreUnavailable(f"the database failed ({error})")
+            return StoreUnavailable(f"the database failed ({error})", "is it whole? check it with SQLite's tools")
 
 
 def _create_private(path: str) -> None:
@@ -102,11 +104,16 @@ def _check_identity(connection: apsw.Connection, path: str) -> None:
 @contextmanager
 def snapshot(connection: apsw.Connection) -> Iterator[None]:
     """Let all that is read see one moment of the database."""
-    connection.execute("BEGIN")
+    try:
+        connection.execute("BEGIN")
+    except apsw.Error as error:
+        raise unavailable(error) from error
     try:
         yield
     finally:
-        connection.execute("COMMIT")
+        # After a failure of the disk, SQLite has ended the transaction by itself.
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def _identity(connection: apsw.Connection) -> tuple[int, int]:
