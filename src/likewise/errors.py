@@ -22,18 +22,19 @@
     │       ├── ResourceNotFound         no such library item or storefront
     │       └── NoRelatedResources       the other side of a link does not exist
     ├── ClientGone                       the client hung up before its request was whole
-    ├── StoreError                       the database could not do its part
-    │   ├── StoreUnavailable             it did not answer; the same request may succeed later
-    │   └── StoreUnusable                it is no database of ours, or a newer one
-    └── OperatorError                    what an operator asked for cannot be done
-        ├── BadSetting                   a setting is missing or makes no sense
-        ├── BadKey                       a key of the wrong kind, or no key at all
-        ├── BadName                      a listener, team or key id is misspelled
-        ├── AlreadyExists                it is there already
-        ├── NoSuchThing                  it is not there
-        │   ├── NoSuchListener
-        │   └── NoSuchKey
-        └── LinkRefused                  the library item cannot take this catalog item as its twin
+    └── Hinted                           people meet these on a terminal too, with a hint at what to do
+        ├── StoreError                   the database could not do its part
+        │   ├── StoreUnavailable         it did not answer; the same request may succeed later
+        │   └── StoreUnusable            it is no database of ours, or a newer one
+        └── OperatorError                what an operator asked for cannot be done
+            ├── BadSetting               a setting is missing or makes no sense
+            ├── BadKey                   a key of the wrong kind, or no key at all
+            ├── BadName                  a name, an id or a storefront is misspelled
+            ├── AlreadyExists            it is there already
+            ├── NoSuchThing              it is not there
+            │   ├── NoSuchListener
+            │   └── NoSuchKey
+            └── LinkRefused              the library item cannot take this catalog item as its twin
 
 An error's text is for whoever asked: it names the thing and holds no secret. On the wire it is the `detail`
 of Apple's error object; on the command line it is the sentence after `error:`, and `hint` the line after `hint:`.
