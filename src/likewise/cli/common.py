@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from likewise.domain import Time
 from likewise.errors import BadKey, BadSetting
 from likewise.store import Store
 from likewise.stores import open_store
+from likewise.wire import apple_time
 
 Result = TypeVar("Result")
 
@@ -82,9 +82,7 @@ def key_id_in_name(path: str) -> str | None:
 
 def when(time: Time | None) -> str | None:
     """Write a time for people and machines alike: `2026-11-02T14:05:09Z`."""
-    if time is None:
-        return None
-    return datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if time is None else apple_time(time)
 
 
 def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:

@@ -30,7 +30,6 @@ from likewise.domain import (
     Rating,
     Time,
     UserToken,
-    Value,
 )
 from likewise.errors import (
     AlreadyExists,
@@ -44,6 +43,7 @@ from likewise.errors import (
 from likewise.store import Store
 from likewise.stores.batching import Batcher
 from likewise.stores.postgres.opening import CALL_SECONDS_MAX, FAULTS, Connection, Pool, open_pool, unavailable
+from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
 
 Result = TypeVar("Result")
 
@@ -62,8 +62,6 @@ _OWN_FAULTS = (
 """What one job of a batch may be to blame for, where the others would succeed."""
 
 _NOT_DONE = object()
-
-_VALUES = {int(value): value for value in Value}
 
 _WRITE = "SELECT likewise.write($1, $2, $3, $4, $5, $6)"
 _ADD = "SELECT likewise.add($1, $2, $3, $4, $5)"
@@ -211,7 +209,7 @@ class PostgresStore(Store):
             [item.id for _, item in asked],
             seconds_max=BATCH_SECONDS_MAX,
         )
-        found = {number - 1: Rating(asked[number - 1][1], _VALUES[value], time) for number, value, time in rows}
+        found = {number - 1: Rating(asked[number - 1][1], VALUES[value], time) for number, value, time in rows}
         answers = []
         first = 0
         for read in reads:
@@ -274,8 +272,8 @@ class PostgresStore(Store):
         return outcomes
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
-        rows = await self._fetch(_RATINGS_PAGE, listener.id, *_place(after), limit)
-        return [Rating(Item(KINDS_BY_NUMBER[kind], id), _VALUES[value], time) for kind, id, value, time in rows]
+        rows = await self._fetch(_RATINGS_PAGE, listener.id, *place_of(after), limit)
+        return [Rating(Item(KINDS_BY_NUMBER[kind], id), VALUES[value], time) for kind, id, value, time in rows]
 
     # The library
 
@@ -307,7 +305,7 @@ class PostgresStore(Store):
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
         kinds = [item.kind.number for item in items]
         rows = await self._fetch(_LIBRARY_ITEMS, listener.id, kinds, [item.id for item in items])
-        found = {each.item: each for each in (_library_item(*row) for row in rows)}
+        found = {each.item: each for each in (library_item_of(*row) for row in rows)}
         return [found[item] for item in items if item in found]
 
     async def library_twin(self, listener: Listener, catalog_item: Item) -> LibraryItem | None:
@@ -315,14 +313,14 @@ class PostgresStore(Store):
         if kind is None:
             return None
         rows = await self._fetch(_LIBRARY_TWIN, listener.id, kind.number, catalog_item.id)
-        return _library_item(*rows[0]) if rows else None
+        return library_item_of(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
         rows = await self._fetch(_LIBRARY_PAGE, listener.id, kind.number, limit, offset)
-        return LibraryPage([_library_item(*row) for _, *row in rows if row[0] is not None], rows[0][0])
+        return LibraryPage([library_item_of(*row) for _, *row in rows if row[0] is not None], rows[0][0])
 
     async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
-        return [_library_item(*row) for row in await self._fetch(_LIBRARY, listener.id, *_place(after), limit)]
+        return [library_item_of(*row) for row in await self._fetch(_LIBRARY, listener.id, *place_of(after), limit)]
 
     # Listeners
 
@@ -429,12 +427,12 @@ class PostgresStore(Store):
 
     async def _run_token_reads(self, digests: Sequence[bytes]) -> list[UserToken | None]:
         rows = await self._fetch(f"{_USER_TOKENS} WHERE digest = ANY($1)", digests, seconds_max=BATCH_SECONDS_MAX)
-        found = {row["digest"]: _user_token(*row) for row in rows}
+        found = {digest: user_token_of(*row) for digest, *row in rows}
         return [found.get(digest) for digest in digests]
 
     async def user_tokens(self, listener: Listener) -> list[UserToken]:
         rows = await self._fetch(f"{_USER_TOKENS} WHERE listener = $1 ORDER BY created, id", listener.id)
-        return [_user_token(*row) for row in rows]
+        return [user_token_of(*row) for _digest, *row in rows]
 
     async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
         if not await self._revoke("user_tokens", token_id, now):
@@ -463,28 +461,3 @@ async def _outcome(future: "asyncio.Future[Result]") -> Result:
             return await future
     except TimeoutError as error:
         raise unavailable(error) from error
-
-
-def _place(item: Item | None) -> tuple[int, str]:
-    """Say where an item stands in the order of kinds and ids; None stands before all."""
-    return (0, "") if item is None else (item.kind.number, item.id)
-
-
-def _library_item(kind_number: int, id: str, twin_id: str | None, added: Time) -> LibraryItem:
-    kind = KINDS_BY_NUMBER[kind_number]
-    twin = None if twin_id is None else Item(TWINS[kind], twin_id)
-    return LibraryItem(Item(kind, id), twin, added)
-
-
-def _user_token(
-    _digest: bytes,
-    id: str,
-    listener: int,
-    name: str,
-    storefront: str,
-    team_id: str,
-    created: Time,
-    expires: Time,
-    revoked: Time | None,
-) -> UserToken:
-    return UserToken(id, Listener(listener, name, storefront), team_id, created, expires, revoked)

@@ -1,14 +1,13 @@
 """Opening a PostgreSQL database: is it current, and which errors mean what."""
 
 import asyncio
-import re
 import sys
-from importlib import resources
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusable
+from likewise.stores.rows import migrations_of
 
 Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
 Pool: TypeAlias = Any  # see above
@@ -39,10 +38,7 @@ _SESSION = {
 
 
 def migrations() -> list[str]:
-    """Return the SQL of all migrations in their order; migration n brings a database from version n - 1 to n."""
-    folder = resources.files("likewise.stores").joinpath("migrations/postgres")
-    files = sorted((file for file in folder.iterdir() if re.match(r"\d{4}_", file.name)), key=lambda file: file.name)
-    return [file.read_text("utf-8") for file in files]
+    return migrations_of("postgres")
 
 
 async def open_pool(url: str, *, create: bool) -> Pool:

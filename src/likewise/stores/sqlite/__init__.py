@@ -27,11 +27,11 @@ from likewise.domain import (
     Rating,
     Time,
     UserToken,
-    Value,
 )
 from likewise.errors import NoSuchListener
 from likewise.store import Store
 from likewise.stores.batching import Batcher
+from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
 from likewise.stores.sqlite import writes
 from likewise.stores.sqlite.opening import MEMORY, connect, prepare, snapshot, unavailable
 
@@ -40,8 +40,6 @@ Job: TypeAlias = Callable[[apsw.Connection], Any]
 _CHECKPOINT_PAGES = 1_000
 
 logger = logging.getLogger("likewise")
-
-_VALUES = {int(value): value for value in Value}
 
 _CATALOG_RATING = "SELECT value, time FROM ratings WHERE listener = ? AND kind = ? AND id = ? AND value <> 0"
 
@@ -152,7 +150,7 @@ class SQLiteStore(Store):
             kind, id = item
             if not kind.is_library:
                 rows = self._read(_CATALOG_RATING, (listener.id, kind.number, id))
-                return [Rating(item, _VALUES[value], time) for value, time in rows]
+                return [Rating(item, VALUES[value], time) for value, time in rows]
         kinds = {item.kind for item in items}
         if len(kinds) == 1:
             return self._get_of_kind(listener, kinds.pop(), items)
@@ -170,22 +168,22 @@ class SQLiteStore(Store):
             rows = self._read(_LIBRARY_RATINGS, bindings)
         else:
             rows = self._read(_CATALOG_RATINGS, (listener.id, number, ids))
-        found = {id: (_VALUES[value], time) for id, value, time in rows}
+        found = {id: (VALUES[value], time) for id, value, time in rows}
         return [Rating(item, *found[item.id]) for item in items if item.id in found]
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
-        rows = self._read(_RATINGS_PAGE, (listener.id, *_place(after), limit))
-        return [Rating(Item(KINDS_BY_NUMBER[kind], id), _VALUES[value], time) for kind, id, value, time in rows]
+        rows = self._read(_RATINGS_PAGE, (listener.id, *place_of(after), limit))
+        return [Rating(Item(KINDS_BY_NUMBER[kind], id), VALUES[value], time) for kind, id, value, time in rows]
 
     async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
-        return [_library_item(*row) for row in self._read(_LIBRARY, (listener.id, *_place(after), limit))]
+        return [library_item_of(*row) for row in self._read(_LIBRARY, (listener.id, *place_of(after), limit))]
 
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
         found: dict[Item, LibraryItem] = {}
         for kind in {item.kind for item in items}:
             ids = _json([item.id for item in items if item.kind is kind])
             for row in self._read(_LIBRARY_ITEMS, (listener.id, kind.number, ids)):
-                library_item = _library_item(*row)
+                library_item = library_item_of(*row)
                 found[library_item.item] = library_item
         return [found[item] for item in items if item in found]
 
@@ -194,13 +192,13 @@ class SQLiteStore(Store):
         if kind is None:
             return None
         rows = self._read(_LIBRARY_TWIN, (listener.id, kind.number, catalog_item.id))
-        return _library_item(*rows[0]) if rows else None
+        return library_item_of(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
         with snapshot(self._reader):
             rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
             [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
-        return LibraryPage([_library_item(*row) for row in rows], total)
+        return LibraryPage([library_item_of(*row) for row in rows], total)
 
     async def listener(self, name: str) -> Listener:
         rows = self._read("SELECT id, name, storefront FROM listeners WHERE name = ?", (name,))
@@ -220,11 +218,11 @@ class SQLiteStore(Store):
 
     async def user_token(self, digest: bytes) -> UserToken | None:
         rows = self._read(f"{_USER_TOKENS} WHERE digest = ?", (digest,))
-        return _user_token(*rows[0]) if rows else None
+        return user_token_of(*rows[0]) if rows else None
 
     async def user_tokens(self, listener: Listener) -> list[UserToken]:
         rows = self._read(f"{_USER_TOKENS} WHERE listener = ? ORDER BY created, user_tokens.id", (listener.id,))
-        return [_user_token(*row) for row in rows]
+        return [user_token_of(*row) for row in rows]
 
     # Writing
 
@@ -316,30 +314,6 @@ class SQLiteStore(Store):
             logger.warning("the log could not be copied into the database: %s", error)
 
 
-def _place(item: Item | None) -> tuple[int, str]:
-    """Say where an item stands in the order of kinds and ids; None stands before all."""
-    return (0, "") if item is None else (item.kind.number, item.id)
-
-
 def _json(ids: Sequence[str]) -> str:
     # Ids are well formed, so none holds a character that JSON would escape.
     return '["' + '","'.join(ids) + '"]'
-
-
-def _library_item(kind_number: int, id: str, twin_id: str | None, added: Time) -> LibraryItem:
-    kind = KINDS_BY_NUMBER[kind_number]
-    twin = None if twin_id is None else Item(TWINS[kind], twin_id)
-    return LibraryItem(Item(kind, id), twin, added)
-
-
-def _user_token(
-    id: str,
-    listener: int,
-    name: str,
-    storefront: str,
-    team_id: str,
-    created: Time,
-    expires: Time,
-    revoked: Time | None,
-) -> UserToken:
-    return UserToken(id, Listener(listener, name, storefront), team_id, created, expires, revoked)

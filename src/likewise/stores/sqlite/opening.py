@@ -1,15 +1,14 @@
 """Opening a SQLite database: is it ours, is it current, and which errors mean what."""
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 
 import apsw
 
 from likewise.errors import StoreError, StoreUnavailable, StoreUnusable
+from likewise.stores.rows import migrations_of
 
 MEMORY = ":memory:"
 BUSY_MILLISECONDS = 5_000
@@ -18,10 +17,7 @@ _APPLICATION_ID = 0x4C696B65
 
 
 def migrations() -> list[str]:
-    """Return the SQL of all migrations in their order; migration n brings a database from version n - 1 to n."""
-    folder = resources.files("likewise.stores").joinpath("migrations/sqlite")
-    files = sorted((file for file in folder.iterdir() if re.match(r"\d{4}_", file.name)), key=lambda file: file.name)
-    return [file.read_text("utf-8") for file in files]
+    return migrations_of("sqlite")
 
 
 def connect(path: str, *, create: bool = False) -> apsw.Connection:
