@@ -29,6 +29,8 @@
         └── OperatorError                what an operator asked for cannot be done
             ├── BadSetting               a setting is missing or makes no sense
             ├── BadKey                   a key of the wrong kind, or no key at all
+            ├── BadFile                  a file is damaged, foreign or newer
+            │   └── BadLine              … in this line
             ├── BadName                  a name, an id or a storefront is misspelled
             ├── AlreadyExists            it is there already
             ├── NoSuchThing              it is not there
@@ -185,6 +187,18 @@ class BadSetting(OperatorError):
 
 class BadKey(OperatorError):
     """Not a P-256 key, or not the half that is needed."""
+
+
+class BadFile(OperatorError):
+    """A file that was handed in is damaged, of another program, or newer than we are."""
+
+
+class BadLine(BadFile):
+    """`number` counts the lines of the file from 1; the text goes on after it: «is no JSON»."""
+
+    def __init__(self, number: int, text: str, hint: str = "") -> None:
+        super().__init__(f"line {number} {text}", hint)
+        self.number = number
 
 
 class BadName(OperatorError):

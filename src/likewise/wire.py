@@ -284,6 +284,7 @@ class Problem(NamedTuple):
 PROBLEMS: dict[type[Exception], Problem] = {
     errors.BadParameter: Problem(400, "40005", "Invalid Parameter Value"),
     errors.BadBody: Problem(400, "40007", "Invalid Request Body"),
+    errors.BadFile: Problem(400, "40007", "Invalid Request Body"),
     errors.BadKey: Problem(400, "40007", "Invalid Request Body"),
     errors.BadName: Problem(400, "40007", "Invalid Request Body"),
     errors.BadPathValue: Problem(400, "40008", "Invalid Path Value"),

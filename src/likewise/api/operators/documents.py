@@ -1,7 +1,6 @@
-"""What the operators' documents share: members of bodies, pages of lists, lines, and times. Names are the commands'."""
+"""What the operators' documents share: members of bodies and pages of lists. Names are the commands'."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -9,6 +8,7 @@ from likewise.api.parameters import JSON, NO_STORE, PAGE_MAX, limit_of
 from likewise.asgi import HeaderPair, Query, Response
 from likewise.domain import Time
 from likewise.errors import BadBody, BadParameter
+from likewise.ndjson import moment
 from likewise.wire import encode
 
 Row: TypeAlias = Mapping[str, Any]
@@ -38,16 +38,8 @@ def _document(status: int, document: Row) -> Response:
     return Response(status, encode(document), (JSON, NO_STORE))
 
 
-def lines(rows: Iterable[Any]) -> bytes:
-    """Write rows as NDJSON: one JSON document a line."""
-    return b"".join(encode(row) + b"\n" for row in rows)
-
-
-def moment(time: Time | None) -> str | None:
-    """Write a time to the millisecond: `2026-11-02T14:05:09.123Z` (RFC 3339)."""
-    if time is None:
-        return None
-    return f"{datetime.fromtimestamp(time // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{time % 1000:03}Z"
+def moment_or_none(time: Time | None) -> str | None:
+    return None if time is None else moment(time)
 
 
 # Pages

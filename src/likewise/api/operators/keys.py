@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from likewise.admin import Admin, NewKey, new_key_of
-from likewise.api.operators.documents import Row, created, moment, page, text_of, those_after, window_of
+from likewise.api.operators.documents import Row, created, moment_or_none, page, text_of, those_after, window_of
 from likewise.api.parameters import DELETED
 from likewise.asgi import Request, Response
 from likewise.domain import DeveloperKey
 from likewise.errors import BadBody, BadKey
+from likewise.ndjson import moment
 from likewise.wire import decode_object, encode
 
 
@@ -54,5 +55,5 @@ def _row(key: DeveloperKey) -> Row:
         "team_id": key.team_id,
         "public_key": key.public_key,
         "created": moment(key.created),
-        "revoked": moment(key.revoked),
+        "revoked": moment_or_none(key.revoked),
     }

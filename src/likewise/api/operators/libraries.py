@@ -11,8 +11,6 @@ from likewise.api.operators.documents import (
     Row,
     bad_after,
     created,
-    lines,
-    moment,
     page,
     text_of,
     window_of,
@@ -21,6 +19,7 @@ from likewise.api.parameters import DELETED
 from likewise.asgi import Headers, Request, Response
 from likewise.domain import LIBRARY_KINDS, Item, LibraryItem, Listener, library_kind_of
 from likewise.errors import BadBody, BadName, BodyTooLarge, LikewiseError, ResourceNotFound
+from likewise.ndjson import encode_lines, moment
 from likewise.wire import decode_object, error_object
 
 BULK_BYTES_MAX = 1024 * 1024
@@ -106,7 +105,7 @@ async def _link_many(admin: Admin, name: str, body: bytes) -> Response:
     results: list[Row] = []
     for start in range(0, len(wanted), _LINES_AT_ONCE):
         results += await _link_lines(admin, listener, wanted[start : start + _LINES_AT_ONCE])
-    return Response(200, lines(results), NDJSON)
+    return Response(200, encode_lines(results), NDJSON)
 
 
 def _lines_of(body: bytes) -> list[_Line]:

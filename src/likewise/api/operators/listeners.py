@@ -1,6 +1,6 @@
 """Listeners: create, list, read, erase; and all ratings of one."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 
 from likewise.admin import RATINGS_PAGE, Admin, newcomer_of
 from likewise.api.operators.documents import (
@@ -9,8 +9,6 @@ from likewise.api.operators.documents import (
     bad_after,
     created,
     found,
-    lines,
-    moment,
     page,
     text_of,
     window_of,
@@ -18,6 +16,7 @@ from likewise.api.operators.documents import (
 from likewise.api.parameters import DELETED
 from likewise.asgi import Request, Response
 from likewise.domain import Listener, Rating, has_listener_name
+from likewise.ndjson import encode_ratings
 from likewise.wire import decode_object
 
 
@@ -54,16 +53,9 @@ async def get_ratings(admin: Admin, _request: Request, name: str) -> Response:
     listener = await admin.listener(name)
     first = await admin.ratings(listener)
     rest = _pages_after(admin, listener, first) if len(first) == RATINGS_PAGE else None
-    return Response(200, _rating_lines(first), NDJSON, rest)
+    return Response(200, encode_ratings(first), NDJSON, rest)
 
 
 async def _pages_after(admin: Admin, listener: Listener, ratings: list[Rating]) -> AsyncGenerator[bytes]:
     while ratings := await admin.ratings(listener, after=ratings[-1].item):
-        yield _rating_lines(ratings)
-
-
-def _rating_lines(ratings: Iterable[Rating]) -> bytes:
-    return lines(
-        {"type": item.kind.type, "id": item.id, "value": int(value), "time": moment(time)}
-        for item, value, time in ratings
-    )
+        yield encode_ratings(ratings)

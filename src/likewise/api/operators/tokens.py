@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from likewise.admin import USER_TOKEN_DAYS_MAX, Admin
-from likewise.api.operators.documents import Row, created, moment, page, text_of, those_after, window_of
+from likewise.api.operators.documents import Row, created, moment_or_none, page, text_of, those_after, window_of
 from likewise.api.parameters import DELETED
 from likewise.asgi import Request, Response
 from likewise.domain import UserToken
 from likewise.errors import BadBody
+from likewise.ndjson import moment
 from likewise.tokens import USER_TOKEN_DAYS
 from likewise.wire import decode_object
 
@@ -48,5 +49,5 @@ def _row(token: UserToken) -> Row:
         "team_id": token.team_id,
         "created": moment(token.created),
         "expires": moment(token.expires),
-        "revoked": moment(token.revoked),
+        "revoked": moment_or_none(token.revoked),
     }
