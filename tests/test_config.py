@@ -30,10 +30,17 @@ def test_each_setting_is_read_from_its_variable():
         "LIKEWISE_IDS_MAX": "100",
         "LIKEWISE_SHUTDOWN_SECONDS_MAX": "5",
         "LIKEWISE_ADMIN_TOKEN": ADMIN_TOKEN,
+        "LIKEWISE_TLS_CERTIFICATE": "/tls/likewise.crt",
+        "LIKEWISE_TLS_KEY": "/tls/likewise.key",
+        "LIKEWISE_SOCKET_MODE": "600",
     }
+    socket = {"LIKEWISE_SOCKET": "/run/likewise.sock"}  # there is no TLS on it
 
-    assert read_settings(environment) == Settings(URL, "::", 80, 2, 100, 5, ADMIN_TOKEN)
-    assert {variable(each.name) for each in fields(Settings)} == set(environment)
+    assert read_settings(environment) == Settings(
+        URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, "/tls/likewise.crt", "/tls/likewise.key", socket_mode="600"
+    )
+    assert read_settings(socket).socket == "/run/likewise.sock"
+    assert {variable(each.name) for each in fields(Settings)} == set(environment | socket)
 
 
 def test_other_variables_and_other_spellings_are_not_read():
@@ -51,8 +58,8 @@ def test_a_flag_wins_over_a_variable_that_makes_no_sense():
 
 
 def test_a_flag_has_the_limits_of_its_variable():
-    with pytest.raises(BadSetting, match="LIKEWISE_PORT"):
-        read_settings({}, {"port": 65_536})
+    with pytest.raises(BadSetting, match="the flag --port must be a whole number from 0 to 65535"):
+        read_settings({"LIKEWISE_PORT": "80"}, {"port": 65_536})
 
 
 def test_settings_cannot_be_changed():
@@ -119,6 +126,43 @@ def test_an_admin_token_that_is_too_short_or_fits_in_no_header_is_refused_withou
         read_settings({"LIKEWISE_ADMIN_TOKEN": token})
 
     assert "sword" not in f"{refusal.value} {refusal.value.hint}"
+
+
+@pytest.mark.parametrize("mode", ["600", "666", "0660", "000", "777"])
+def test_the_mode_of_a_socket_is_three_octal_digits(mode):
+    assert read_settings({"LIKEWISE_SOCKET_MODE": mode}).socket_mode == mode
+
+
+@pytest.mark.parametrize("mode", ["", "66", "0o660", "668", "4777", "-660", "rw-rw----", "٦٦٠"])
+def test_any_other_mode_of_a_socket_is_refused(mode):
+    with pytest.raises(BadSetting, match="LIKEWISE_SOCKET_MODE must be a file mode of three octal digits, like 660"):
+        read_settings({"LIKEWISE_SOCKET_MODE": mode})
+
+
+# What goes together
+
+
+@pytest.mark.parametrize(("one", "other"), [("CERTIFICATE", "KEY"), ("KEY", "CERTIFICATE")])
+def test_half_of_tls_is_refused(one, other):
+    with pytest.raises(BadSetting, match=f"LIKEWISE_TLS_{one} is set without LIKEWISE_TLS_{other}") as refusal:
+        read_settings({f"LIKEWISE_TLS_{one}": "/tls"})
+
+    assert refusal.value.hint == "set both, or none"
+
+
+def test_tls_on_a_unix_socket_is_refused():
+    with pytest.raises(BadSetting, match="LIKEWISE_SOCKET and LIKEWISE_TLS_CERTIFICATE are both set"):
+        read_settings({"LIKEWISE_TLS_CERTIFICATE": "/c", "LIKEWISE_TLS_KEY": "/k", "LIKEWISE_SOCKET": "/s"})
+
+
+@pytest.mark.parametrize(("flag", "value"), [("host", "::"), ("port", 0)])
+def test_a_flag_that_a_unix_socket_makes_void_is_refused(flag, value):
+    with pytest.raises(BadSetting, match=f"the flag --{flag} is given, and LIKEWISE_SOCKET is set"):
+        read_settings({"LIKEWISE_SOCKET": "/s"}, {flag: value})
+
+
+def test_a_unix_socket_counts_more_than_the_variables_of_host_and_port():
+    assert read_settings({"LIKEWISE_SOCKET": "/s", "LIKEWISE_PORT": "80"}, {"host": None}).socket == "/s"
 
 
 # Secrets in files
@@ -250,10 +294,14 @@ def test_everything_else_is_shown():
         "ids_max": 300,
         "shutdown_seconds_max": 10,
         "admin_token": "",
+        "tls_certificate": "",
+        "tls_key": "",
+        "socket": "",
+        "socket_mode": "660",
     }
     assert repr(Settings(database=URL)) == (
         f"Settings(database='{URL}', host='127.0.0.1', port=8080, workers=0, ids_max=300, "
-        "shutdown_seconds_max=10, admin_token='')"
+        "shutdown_seconds_max=10, admin_token='', tls_certificate='', tls_key='', socket='', socket_mode='660')"
     )
 
 

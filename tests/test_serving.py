@@ -6,7 +6,8 @@ import signal
 import pytest
 from granian.server.embed import Server
 
-from likewise.serving import Address, serve
+from likewise.errors import BadSetting
+from likewise.serving import Port, serve
 
 
 async def nothing(_scope, _receive, _send):
@@ -19,7 +20,8 @@ async def test_a_server_that_fails_to_start_raises_and_leaves_the_signals_alone(
 
     monkeypatch.setattr(Server, "serve", fail)
 
-    with pytest.raises(OSError, match="the address is gone"):
-        await serve(nothing, Address("127.0.0.1", 1), shutdown_seconds_max=1, on_listening=lambda: None)
+    with pytest.raises(BadSetting, match=r"http://127.0.0.1:1 cannot be served") as refusal:
+        await serve(nothing, Port("127.0.0.1", 1), shutdown_seconds_max=1, on_listening=lambda: None)
+    assert str(refusal.value.__cause__) == "the address is gone"
 
     assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)

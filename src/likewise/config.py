@@ -41,6 +41,12 @@ def _admin_token(text: str) -> str:
     return text
 
 
+def _mode(text: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError("a file mode of three octal digits, like 660")
+    return text
+
+
 def hide_password(url: str) -> str:
     """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
     if url.startswith("sqlite:"):
@@ -70,6 +76,11 @@ class Settings:
     shutdown_seconds_max: int = _setting(_integer(1, 600), 10, "the most seconds that a shutdown may take")
     admin_token: str = _setting(_admin_token, "", "the secret that opens the operator's HTTP API", hide=_hide_all)
 
+    tls_certificate: str = _setting(_text, "", "the file with the TLS certificate and its chain, in PEM")
+    tls_key: str = _setting(_text, "", "the file with the certificate's private key, in PEM")
+    socket: str = _setting(_text, "", "the Unix socket to listen on, instead of host and port")
+    socket_mode: str = _setting(_mode, "660", "the file mode of the Unix socket, in octal")
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
         return f"Settings({shown})"
@@ -90,14 +101,15 @@ def described() -> list[tuple[str, Any, str]]:
 
 
 def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings; a flag that is not None wins over its variable. Raise `BadSetting`, naming the variable."""
+    """Read the settings; a flag that is not None wins over its variable. Raise `BadSetting`, naming which."""
     values: dict[str, Any] = {}
     for each in fields(Settings):
         flag = (flags or {}).get(each.name)
-        text = str(flag) if flag is not None else _read_variable(each, environment)
-        if text is not None:
-            values[each.name] = _parse(each, text)
-    return Settings(**values)
+        if flag is not None:
+            values[each.name] = _parse(each, str(flag), f"the flag --{each.name}", "give another, or leave it out")
+        elif (text := _read_variable(each, environment)) is not None:
+            values[each.name] = _parse(each, text, f"the setting {variable(each.name)}", "set it, or unset it")
+    return _checked_together(Settings(**values), flags or {})
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -129,11 +141,29 @@ def _read_variable(each: "Field[Any]", environment: Mapping[str, str]) -> str | 
         ) from error
 
 
-def _parse(each: "Field[Any]", text: str) -> Any:
+def _parse(each: "Field[Any]", text: str, name: str, hint: str) -> Any:
     try:
         return each.metadata["parse"](text)
     except ValueError as error:
-        raise BadSetting(f"the setting {variable(each.name)} must be {error}", "set it, or unset it") from error
+        raise BadSetting(f"{name} must be {error}", hint) from error
+
+
+def _checked_together(settings: Settings, flags: Mapping[str, Any]) -> Settings:
+    for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+        if getattr(settings, one) and not getattr(settings, other):
+            raise BadSetting(f"{variable(one)} is set without {variable(other)}", "set both, or none")
+    if settings.socket and settings.tls_certificate:
+        raise BadSetting(
+            f"{variable('socket')} and {variable('tls_certificate')} are both set",
+            "unset one of them: whoever connects to a socket is on this machine, and a proxy there speaks TLS",
+        )
+    for name in ("host", "port"):
+        if settings.socket and flags.get(name) is not None:
+            raise BadSetting(
+                f"the flag --{name} is given, and {variable('socket')} is set",
+                f"the service listens in one place: leave out the flag, or unset {variable('socket')}",
+            )
+    return settings
 
 
 def _hidden(each: "Field[Any]", value: Any) -> Any:

@@ -149,12 +149,12 @@ _START = """
 import sys
 from likewise.config import Settings
 from likewise.errors import LikewiseError
-from likewise.serving import Address
+from likewise.serving import Port
 from likewise.serving.workers import run_workers
 if __name__ == "__main__":
     settings = Settings(database="sqlite:///nowhere.db", workers=2)
     try:
-        run_workers(settings, Address("127.0.0.1", 1), on_listening=print)
+        run_workers(settings, Port("127.0.0.1", 1), on_listening=print)
     except LikewiseError as error:
         sys.exit(f"refused: {error}")
 """

@@ -1,6 +1,7 @@
 """`likewise serve`: the service in production."""
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -33,9 +34,9 @@ def serve(**flags: Any) -> None:
             "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
         )
     # Only now, for the server costs every other command its start.
-    from likewise.serving import free_address  # noqa: PLC0415 - see above
+    from likewise.serving.addresses import open_address  # noqa: PLC0415 - see above
     from likewise.serving.workers import run_workers  # noqa: PLC0415 - see above
 
-    address = free_address(settings.host, settings.port)
-    run_workers(settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True))
+    with open_address(settings, now=datetime.now(UTC)) as address:
+        run_workers(settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True))
     click.echo("likewise has stopped", err=True)

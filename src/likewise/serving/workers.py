@@ -41,7 +41,10 @@ def workers_for(settings: Settings) -> int:
 
 
 def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> None:
-    """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot start."""
+    """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot start.
+
+    A second signal ends the wait for what is in flight.
+    """
     workers = workers_for(settings)
     if workers == 1:
         asyncio.run(_work(settings, address, on_listening))
@@ -49,9 +52,17 @@ def run_workers(settings: Settings, address: Address, *, on_listening: Callable[
         _Supervisor(settings, address).run(workers, on_listening)
 
 
-async def _work(settings: Settings, address: Address, on_listening: Callable[[], None]) -> None:
+async def _work(
+    settings: Settings, address: Address, on_listening: Callable[[], None], *, is_supervised: bool = False
+) -> None:
     async with App(settings) as app:
-        await serve(app, address, shutdown_seconds_max=settings.shutdown_seconds_max, on_listening=on_listening)
+        await serve(
+            app,
+            address,
+            shutdown_seconds_max=settings.shutdown_seconds_max,
+            on_listening=on_listening,
+            is_supervised=is_supervised,
+        )
 
 
 def _run_worker(settings: Settings, address: Address, parent: "Connection[str, Any]", life: Any) -> None:
@@ -61,13 +72,17 @@ def _run_worker(settings: Settings, address: Address, parent: "Connection[str, A
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
+    def stop() -> None:
+        asyncio.get_running_loop().remove_reader(life.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def on_listening() -> None:
         # Readable means closed: the supervisor is gone, however it went.
-        asyncio.get_running_loop().add_reader(life.fileno(), os.kill, os.getpid(), signal.SIGTERM)
+        asyncio.get_running_loop().add_reader(life.fileno(), stop)
         parent.send("listening")
 
     try:
-        asyncio.run(_work(settings, address, on_listening))
+        asyncio.run(_work(settings, address, on_listening, is_supervised=True))
     except LikewiseError as error:
         logger.error("the worker cannot serve: %s", error)  # noqa: TRY400 - it is said in full
         raise SystemExit(1) from error
@@ -85,12 +100,14 @@ class _Supervisor:
         self._address = address
         self._context = multiprocessing.get_context("spawn")
         self._is_stopping = False
+        self._is_hurried = False
         self._life, self._hold = self._context.Pipe(duplex=False)
 
     def run(self, number: int, on_listening: Callable[[], None]) -> None:
         woken_by_signals, wake = self._context.Pipe(duplex=False)
 
         def stop(_signal_number: int, _frame: object) -> None:
+            self._is_hurried = self._is_stopping
             self._is_stopping = True
             wake.send("stop")
 
@@ -108,7 +125,7 @@ class _Supervisor:
                     wait([woken_by_signals], timeout=_PAUSE_SECONDS)
                 workers = [self._kept(worker) for worker in workers]
         finally:
-            self._stop(workers)
+            self._stop(workers, woken_by_signals)
             for each, handler in before.items():
                 signal.signal(each, handler)
 
@@ -151,16 +168,25 @@ class _Supervisor:
         logger.error("a worker died (exit code %s); another takes its place", worker.process.exitcode)
         return self._start()
 
-    def _stop(self, workers: list[_Worker]) -> None:
+    def _stop(self, workers: list[_Worker], woken_by_signals: "Connection[Any, str]") -> None:
+        self._address.withdraw()
         for worker in workers:
             if worker.process.is_alive():  # pragma: no branch - it may die in this very moment
                 worker.process.terminate()
         # A second more than each worker gives itself, so that killing is for those that hang.
         deadline = time.monotonic() + self._settings.shutdown_seconds_max + 1
+        while alive := [worker for worker in workers if worker.process.is_alive()]:
+            seconds = deadline - time.monotonic()
+            if self._is_hurried or seconds <= 0:
+                break
+            wait([woken_by_signals, *(worker.process.sentinel for worker in alive)], timeout=seconds)
+            while woken_by_signals.poll():
+                woken_by_signals.recv()
+        for worker in alive:
+            logger.error(
+                "a worker %s and was killed", "was told twice to stop" if self._is_hurried else "did not stop in time"
+            )
+            worker.process.kill()
         for worker in workers:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.is_alive():
-                logger.error("a worker did not stop in time and was killed")
-                worker.process.kill()
-                worker.process.join()
+            worker.process.join()
             worker.pipe.close()

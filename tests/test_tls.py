@@ -1,0 +1,146 @@
+"""Certificates: what is served, and one sentence for whatever is not. That TLS works is shown in e2e."""
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+
+from likewise.errors import BadSetting
+from likewise.serving.tls import checked_certificate
+from tests.certificates import NOW, VALID_FROM, VALID_UNTIL, certificate_of, key_pem, written
+
+P_256 = ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Say why a certificate and a key are refused."""
+
+    def why(certificate: bytes, key: bytes, now: datetime = NOW) -> str:
+        with pytest.raises(BadSetting) as refusal:
+            checked_certificate(*written(tmp_path, certificate, key), now=now)
+        assert refusal.value.hint
+        return str(refusal.value).replace(f"{tmp_path}/", "")
+
+    return why
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        P_256,
+        ec.generate_private_key(ec.SECP384R1()),
+        rsa.generate_private_key(65537, 2048),
+        ed25519.Ed25519PrivateKey.generate(),
+    ],
+    ids=["p256", "p384", "rsa", "ed25519"],
+)
+def test_a_certificate_and_its_key_are_taken(tmp_path, key):
+    files = written(tmp_path, certificate_of(key), key_pem(key))
+
+    assert checked_certificate(*files, now=NOW) == files
+
+
+def test_the_forms_of_private_keys_and_both_in_one_file_are_taken(tmp_path):
+    sec1 = P_256.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    for key in (sec1, certificate_of(P_256) + sec1):
+        checked_certificate(*written(tmp_path, certificate_of(P_256), key), now=NOW)
+
+
+def test_paths_are_made_absolute_for_the_workers(tmp_path, monkeypatch):
+    certificate, key = written(tmp_path, certificate_of(P_256), key_pem(P_256))
+    monkeypatch.chdir(tmp_path)
+
+    relative = checked_certificate(certificate.relative_to(tmp_path), key.relative_to(tmp_path), now=NOW)
+
+    assert relative == (certificate, key)
+
+
+def test_a_file_that_is_missing_or_a_folder_is_named_with_its_variable(tmp_path):
+    certificate, key = written(tmp_path, certificate_of(P_256), key_pem(P_256))
+
+    with pytest.raises(BadSetting, match=r"that LIKEWISE_TLS_CERTIFICATE names cannot be read \(No such file"):
+        checked_certificate(tmp_path / "nowhere", key, now=NOW)
+    with pytest.raises(BadSetting, match=r"that LIKEWISE_TLS_KEY names cannot be read \(Is a directory"):
+        checked_certificate(certificate, tmp_path, now=NOW)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", b"\xff", key_pem(P_256)])
+def test_what_is_no_certificate_is_said_so(refused, rubbish):
+    assert refused(rubbish, key_pem(P_256)) == (
+        "the file likewise.crt that LIKEWISE_TLS_CERTIFICATE names holds no certificate in PEM"
+    )
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", certificate_of(P_256)])
+def test_what_is_no_private_key_is_said_so(refused, rubbish):
+    assert refused(certificate_of(P_256), rubbish) == (
+        "the file likewise.key that LIKEWISE_TLS_KEY names holds no private key in PEM"
+    )
+
+
+def test_a_key_with_a_password_is_refused_with_the_way_to_take_it_off(tmp_path):
+    encrypted = P_256.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"swordfish"),
+    )
+    certificate, key = written(tmp_path, certificate_of(P_256), encrypted)
+
+    with pytest.raises(BadSetting, match="has a password") as refusal:
+        checked_certificate(certificate, key, now=NOW)
+
+    assert f"openssl pkey -in {key}" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP521R1()),
+        ec.generate_private_key(ec.SECP256K1()),
+        rsa.generate_private_key(65537, 1024),
+        rsa.generate_private_key(65537, 2056),
+        ed448.Ed448PrivateKey.generate(),
+        dsa.generate_private_key(2048),
+    ],
+    ids=["p521", "secp256k1", "rsa-1024", "rsa-2056", "ed448", "dsa"],
+)
+def test_a_key_that_the_server_would_die_of_is_refused(refused, key):
+    assert refused(certificate_of(P_256), key_pem(key)) == (
+        "the private key in likewise.key is of a kind that is not served"
+    )
+
+
+def test_an_rsa_key_for_pss_alone_is_refused(refused, tmp_path):
+    command = "openssl req -x509 -newkey rsa-pss -nodes -keyout pss.key -out pss.crt -days 9 -subj /CN=localhost"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = (tmp_path / "pss.crt").read_bytes(), (tmp_path / "pss.key").read_bytes()
+
+    assert "is of a kind that is not served" in refused(certificate, key, now=datetime.now(UTC) + timedelta(days=1))
+
+
+def test_another_certificates_key_is_refused(refused):
+    another = ec.generate_private_key(ec.SECP256R1())
+    chain = certificate_of(another) + certificate_of(P_256)
+
+    for certificate in (certificate_of(another), chain):
+        assert refused(certificate, key_pem(P_256)) == (
+            "the private key in likewise.key is not that of the certificate in likewise.crt"
+        )
+
+
+def test_a_certificate_is_good_from_its_first_second_to_before_its_last(tmp_path, refused):
+    certificate, key = certificate_of(P_256), key_pem(P_256)
+    files = written(tmp_path, certificate, key)
+    second = timedelta(seconds=1)
+
+    for now in (VALID_FROM, VALID_UNTIL - second):
+        checked_certificate(*files, now=now)
+    assert refused(certificate, key, now=VALID_UNTIL) == "the certificate in likewise.crt expired on 2026-01-01"
+    assert refused(certificate, key, now=VALID_FROM - second) == (
+        "the certificate in likewise.crt is not valid before 2025-01-01"
+    )
