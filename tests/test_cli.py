@@ -69,6 +69,11 @@ def pem_of(key) -> bytes:
     return key.private_bytes(encoding, format, serialization.NoEncryption())
 
 
+def with_password(key) -> bytes:
+    encoding, format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, format, serialization.BestAvailableEncryption(b"swordfish"))
+
+
 class TestTheCommand:
     def test_version_is_the_packages(self, likewise):
         assert likewise("--version") == Outcome(0, f"likewise {__version__}\n", "")
@@ -261,7 +266,9 @@ class TestKeys:
                 "not P-256",
             ),
             (lambda: b"rubbish", "no public key"),
-            (lambda: b"", "no public key"),
+            (lambda: b"", "is empty"),
+            (lambda: b" \n\n", "is empty"),
+            (lambda: with_password(ec.generate_private_key(ec.SECP256R1())), "the private key has a password"),
             (lambda: b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no private key in PEM"),
             (lambda: b'{"kty":"EC"}', "no P-256 key in JWK"),
             (lambda: b'{"kty":"oct","k":"AAAA"}', "no P-256 key in JWK"),
@@ -275,6 +282,8 @@ class TestKeys:
             "rsa-public",
             "rubbish",
             "empty",
+            "blank",
+            "password",
             "broken-pem",
             "half-jwk",
             "oct-jwk",
@@ -316,6 +325,7 @@ class TestKeys:
         assert likewise("key", "add", path, *TEAM).code == 2
         assert likewise("token", "developer", path, *TEAM).code == 2
         assert likewise("key", "add", path, *TEAM, "--key-id", "short").code == 2
+        assert likewise("key", "add", path, *TEAM, "--key-id", "").code == 2
         assert likewise("key", "add", path, "--team-id", "DEF123GHI-", "--key-id", KEY_ID).code == 2
 
     def test_a_second_key_of_the_same_id_is_refused(self, likewise, p8):
@@ -338,6 +348,11 @@ class TestKeys:
         likewise("key", "add", p8, *TEAM)
 
         assert likewise("key", "revoke", "NOSUCHKEY0").code == 1
+
+    def test_a_revocation_as_json_names_the_key(self, likewise, p8):
+        likewise("key", "add", p8, *TEAM)
+
+        assert likewise("key", "revoke", KEY_ID, "--json") == Outcome(0, f'{{"key_id": "{KEY_ID}"}}\n', "")
 
     def test_people_get_a_table_and_through_a_pipe_rows_stay_whole(self, likewise, p8):
         likewise("key", "add", p8, *TEAM)
@@ -363,6 +378,11 @@ class TestListeners:
         assert [row["name"] for row in json.loads(likewise("listener", "list", "--json").out)] == ["ada", "ben"]
         assert likewise("listener", "remove", "ada", "--yes").code == 0
         assert [row["name"] for row in json.loads(likewise("listener", "list", "--json").out)] == ["ben"]
+
+    def test_a_removal_as_json_names_the_listener(self, likewise):
+        likewise("listener", "add", "ada")
+
+        assert likewise("listener", "remove", "ada", "--yes", "--json") == Outcome(0, '{"name": "ada"}\n', "")
 
     @pytest.mark.parametrize("name", ["", "Ada", "a b", "ä", "a" * 65, "a\n"])
     def test_a_bad_name_is_misuse(self, likewise, name):
@@ -420,6 +440,13 @@ class TestTokens:
         assert claims["origin"] == ["https://a.example"]
         assert outcome.err == ""
 
+    def test_an_origin_that_no_browser_would_send_is_misuse(self, likewise, p8):
+        outcome = likewise("token", "developer", p8, *TEAM, "--origin", "https://Example.org:443/")
+
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith("error: 'https://Example.org:443/' is no web origin as browsers send it\n")
+        assert outcome.err.endswith("hint: did you mean https://example.org?\n")
+
     @pytest.mark.parametrize(("days", "code"), [(0, 2), (1, 0), (182, 0), (183, 2)])
     def test_a_developer_token_lives_at_most_six_months(self, likewise, p8, days, code):
         assert likewise("token", "developer", p8, *TEAM, "--days", days).code == code
@@ -449,7 +476,8 @@ class TestTokens:
         facts = json.loads(likewise("token", "user", "ada", *TEAM, "--days", 1, "--json").out)
 
         assert set(facts) == {"music_user_token", "id", "listener", "team_id", "expires"}
-        assert likewise("token", "revoke", facts["id"]).code == 0
+        revoked = likewise("token", "revoke", facts["id"], "--json")
+        assert revoked == Outcome(0, f'{{"id": "{facts["id"]}"}}\n', "")
         [row] = json.loads(likewise("token", "list", "ada", "--json").out)
         assert row["revoked"] is not None
 
@@ -496,6 +524,16 @@ class TestLibrary:
         rows = json.loads(likewise("library", "list", "ada", "--json").out)
         assert [row["catalog_id"] for row in rows] == ["4", "3", "2", "1", "0"]
 
+    def test_links_made_and_undone_are_told_as_json_too(self, likewise):
+        likewise("listener", "add", "ada")
+        facts = {"listener": "ada", "type": "songs", "library_id": "i.abc"}
+
+        linked = likewise("library", "link", "ada", "songs", "i.abc", "1", "--json")
+        assert json.loads(linked.out) == facts | {"catalog_id": "1"}
+        unlinked = likewise("library", "unlink", "ada", "songs", "i.abc", "--json")
+        assert json.loads(unlinked.out) == facts
+        assert linked.err + unlinked.err == ""
+
 
 class TestConfig:
     def test_it_shows_what_was_understood(self, likewise):
@@ -537,6 +575,18 @@ class TestServe:
         likewise("key", "revoke", KEY_ID)
 
         assert likewise("serve").code == 2
+
+    def test_an_admin_token_does_not_make_it_begin_a_sqlite_file(self, likewise, monkeypatch, tmp_path):
+        monkeypatch.setenv("LIKEWISE_ADMIN_TOKEN", "swordfish" * 4)
+
+        assert likewise("serve").code == 1
+        assert not (tmp_path / "likewise.db").exists()
+
+    def test_a_bad_flag_is_named_as_a_flag(self, likewise):
+        outcome = likewise("serve", "--port", 70000)
+
+        assert outcome.code == 2
+        assert outcome.err.startswith("error: the flag --port must be a whole number from 0 to 65535\n\nhint: ")
 
     def test_a_bad_setting_names_its_variable(self, likewise, monkeypatch):
         monkeypatch.setenv("LIKEWISE_PORT", "70000")

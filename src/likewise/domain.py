@@ -108,6 +108,8 @@ class Value(IntEnum):
 
 
 class Rating(NamedTuple):
+    """What a listener thinks of an item, under the id it was asked for; `time` is when they last said so."""
+
     item: Item
     value: Value
     time: Time
@@ -148,6 +150,8 @@ class LibraryItem(NamedTuple):
 
 
 class LibraryPage(NamedTuple):
+    """Some items of a library, newest first; `total` counts all of their kind."""
+
     items: list[LibraryItem]
     total: int
 

@@ -34,6 +34,8 @@ class _Admitted(NamedTuple):
 
 
 class Gate:
+    """Whom the headers of a request let in; `now` is milliseconds since 1970."""
+
     def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
         self._store = store
         self._now = now

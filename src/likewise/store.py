@@ -42,6 +42,8 @@ from likewise.errors import ResourceNotFound
 
 
 class Store(ABC):
+    """An open database, open until `close`. What every call promises stands at the head of this module."""
+
     # Ratings
 
     @abstractmethod

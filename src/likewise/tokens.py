@@ -9,7 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address
 from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
+from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.api_jws import PyJWS
 
 from likewise.domain import DeveloperKey, Time, has_apple_id
-from likewise.errors import BadDeveloperToken, BadKey
+from likewise.errors import BadDeveloperToken, BadKey, BadName
 
 DEVELOPER_TOKEN_SECONDS_MAX = 15_777_000
 """Six months, Apple's limit."""
@@ -28,12 +30,15 @@ USER_TOKEN_DAYS = 180
 USER_TOKEN_BYTES = 64
 REMEMBERED_MAX = 10_000
 _DEVELOPER_TOKEN_CHARACTERS_MAX = 8_192
+_PORTS = {"http": 80, "https": 443}
 
 Token = TypeVar("Token")
 Known = TypeVar("Known")
 
 _jws = PyJWS(algorithms=["ES256"])
 _is_compact_jws = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}").fullmatch
+
+_is_host = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").fullmatch
 
 
 # Keys
@@ -43,7 +48,11 @@ def read_private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     """Read a P-256 private key as Apple issues it (`.p8`: PKCS #8 in PEM); raise `BadKey`."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except TypeError as error:
+        raise BadKey(
+            "the private key has a password", "take it off: `openssl pkey -in KEY.p8 -out PLAIN.p8`"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
         if b"PUBLIC KEY" in pem:
             raise BadKey(
                 "this is a public key; minting needs the private one", "give the .p8 file that holds the private key"
@@ -125,6 +134,29 @@ def mint_developer_token(
     if origins:
         claims["origin"] = list(origins)
     return jwt.encode(claims, read_private_key(private_key), algorithm="ES256", headers={"kid": key_id, "typ": None})
+
+
+def origin_of(text: str) -> str:
+    """Check that a web origin is written as browsers send it (RFC 6454, section 6.2); raise `BadName`."""
+    origin = _origin_in(text)
+    if origin is None or origin != text:
+        hint = f"did you mean {origin}?" if origin else "write it like https://example.org or http://localhost:3000"
+        raise BadName(f"{text!r} is no web origin as browsers send it", hint)
+    return origin
+
+
+def _origin_in(url: str) -> str | None:
+    """Return the origin of a URL: in lower case and ASCII, without the port that its scheme has anyway."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = f"[{IPv6Address(host)}]" if ":" in host else host.encode("idna").decode()
+    except (ValueError, UnicodeError):
+        return None
+    if not parts.scheme or not _is_host(host):
+        return None
+    has_port = port is not None and port != _PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + (f":{port}" if has_port else "")
 
 
 def key_id_of_token(token: bytes) -> str:

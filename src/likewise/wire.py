@@ -314,6 +314,8 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Answer(NamedTuple):
+    """An error as it goes out: status, body and the headers that only it has."""
+
     status: int
     body: bytes
     headers: list[tuple[bytes, bytes]]

@@ -1,5 +1,6 @@
 """`likewise serve` as an operator runs it: every step by command, then the service in its own process."""
 
+import asyncio
 import json
 import re
 import signal
@@ -11,10 +12,13 @@ import time
 import httpx2
 import pytest
 
-from likewise.tokens import generate_private_key
+from likewise.tokens import generate_private_key, mint_developer_token, read_public_key
+from tests.contract.adapters import ADAPTERS, DURABLE_ADAPTERS
+from tests.contract.postgres_server import postgres_server
 from tests.e2e.server import environment, running, wait_for_line
 from tests.house import KEY_ID, LIKE_BODY, TEAM_ID
 
+ADMIN_TOKEN = "correct-horse-battery-staple-and-more"
 SONG = "/v1/me/ratings/songs/907242702"
 
 
@@ -102,6 +106,38 @@ def test_the_database_may_come_from_a_file(url, headers, tmp_path):
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("adapter", DURABLE_ADAPTERS)
+def test_with_an_admin_token_it_serves_without_a_key_until_one_is_registered(adapter, tmp_path, private_key):
+    database = ADAPTERS[adapter](tmp_path)
+    asyncio.run(begin(database))
+    operator = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    key = {"key_id": KEY_ID, "team_id": TEAM_ID, "public_key": read_public_key(private_key)}
+    with served(database.url, LIKEWISE_ADMIN_TOKEN=ADMIN_TOKEN) as process:
+        wait_for_line(process, "warning: no developer key is registered, so nobody but the operator is let in")
+        address = address_of(process)
+        developer = {"Authorization": f"Bearer {token_of(private_key)}"}
+        assert httpx2.get(f"{address}/v1/test", headers=developer).status_code == 401
+
+        assert httpx2.post(f"{address}/_likewise/keys", json=key, headers=operator).status_code == 201
+
+        assert httpx2.get(f"{address}/v1/test", headers=developer).status_code == 200
+
+
+def test_with_an_admin_token_it_begins_an_empty_postgresql_database():
+    url = postgres_server().make_database(is_empty=True)
+
+    with served(url, LIKEWISE_ADMIN_TOKEN=ADMIN_TOKEN) as process:
+        assert httpx2.get(address_of(process) + "/readyz").status_code == 200
+
+
+def test_without_an_admin_token_an_empty_postgresql_database_is_refused_and_stays_empty():
+    url = postgres_server().make_database(is_empty=True)
+
+    for _ in range(2):
+        with served(url) as process:
+            wait_for_line(process, "error: there is no Likewise in this database")
+
+
 def test_a_misspelled_variable_is_pointed_out(url, headers):
     with served(url, LIKEWISE_PROT="1") as process:
         assert "did you mean LIKEWISE_PORT?" in wait_for_line(process, "warning")
@@ -119,6 +155,16 @@ def test_a_revoked_key_and_token_are_refused_within_seconds(url, headers, likewi
         assert until(403, address, headers)
         likewise("key", "revoke", KEY_ID)
         assert until(401, address, headers)
+
+
+async def begin(database):
+    store = await database.open()
+    await store.close()
+
+
+def token_of(private_key):
+    now_seconds = int(time.time())
+    return mint_developer_token(private_key, key_id=KEY_ID, team_id=TEAM_ID, now_seconds=now_seconds, seconds=3600)
 
 
 def until(status, address, headers):

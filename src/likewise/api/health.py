@@ -8,6 +8,8 @@ _OK = Response(200, b'{"status":"ok"}', (JSON, NO_STORE))
 
 
 class Health:
+    """`/livez` and `/readyz`, for anybody."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -30,6 +30,8 @@ _LIBRARY_KINDS = {kind.type: kind for kind in KINDS.values() if kind.is_library}
 
 
 class Library:
+    """What a listener has in their library, and which catalog item each of it is."""
+
     def __init__(
         self, store: Store, *, now: Callable[[], Time], random_bytes: Callable[[int], bytes], ids_max: int
     ) -> None:

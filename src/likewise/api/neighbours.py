@@ -13,6 +13,8 @@ from likewise.tokens import DeveloperToken
 
 
 class Neighbours:
+    """What Apple Music clients ask besides: is my token good, and which storefronts are there?"""
+
     def __init__(self, *, ids_max: int) -> None:
         self._ids_max = ids_max
 

@@ -22,6 +22,8 @@ from likewise.store import Store
 
 
 class Ratings:
+    """Personal ratings: get one, get many, put, delete; favorites are likes. Of one request, at most `ids_max` ids."""
+
     def __init__(self, store: Store, *, now: Callable[[], Time], ids_max: int) -> None:
         self._store = store
         self._now = now

@@ -14,8 +14,8 @@ import click
 from likewise.admin import Admin
 from likewise.app import now
 from likewise.config import read_settings
-from likewise.domain import Time
-from likewise.errors import BadKey, BadSetting
+from likewise.domain import Time, key_id_of
+from likewise.errors import BadKey, BadName, BadSetting
 from likewise.store import Store
 from likewise.stores import open_store
 from likewise.wire import apple_time
@@ -28,6 +28,10 @@ database_option = click.option(
     "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+key_file_argument = click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
+key_id_option = click.option(
+    "--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8."
+)
 team_id_option = click.option("--team-id", required=True, help="The developer team, 10 letters and digits.")
 
 __all__ = ["database_option", "json_option", "now", "on_store", "read_key_file", "show", "team_id_option", "when"]
@@ -69,15 +73,24 @@ def read_key_file(path: str) -> bytes:
             text = file.read(_KEY_BYTES_MAX + 1)
     except OSError as error:
         raise BadKey(f"the key file {path} cannot be read ({error.strerror})", "check its path and mode") from error
+    if not text.strip():
+        raise BadKey(f"the key file {path} is empty", "give the file that holds the key")
     if len(text) > _KEY_BYTES_MAX:
         raise BadKey(f"the key file {path} is too large to be a key", "give a file of at most 64 KiB")
     return bytes(text)
 
 
-def key_id_in_name(path: str) -> str | None:
-    """Read the key id from a file named as Apple names them: `AuthKey_ABC123DEFG.p8`."""
+def key_id_of_file(path: str, given: str | None) -> str:
+    """Take the key id that was given, or the one in a file name like Apple's, `AuthKey_ABC123DEFG.p8`.
+
+    Raise `BadName` where there is none, or one of another form.
+    """
     stem = Path(path).stem
-    return stem.removeprefix("AuthKey_") if stem.startswith("AuthKey_") else None
+    if given is not None:
+        return key_id_of(given)
+    if not stem.startswith("AuthKey_"):
+        raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
+    return key_id_of(stem.removeprefix("AuthKey_"))
 
 
 def when(time: Time | None) -> str | None:

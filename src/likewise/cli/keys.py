@@ -6,7 +6,9 @@ from likewise.admin import new_key_of
 from likewise.cli.common import (
     database_option,
     json_option,
-    key_id_in_name,
+    key_file_argument,
+    key_id_of_file,
+    key_id_option,
     on_store,
     read_key_file,
     show,
@@ -14,7 +16,6 @@ from likewise.cli.common import (
     tell,
     when,
 )
-from likewise.errors import BadName
 
 
 @click.group()
@@ -23,9 +24,9 @@ def key() -> None:
 
 
 @key.command()
-@click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
+@key_file_argument
 @team_id_option
-@click.option("--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8.")
+@key_id_option
 @database_option
 @json_option
 def add(file: str, team_id: str, key_id: str | None, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
@@ -33,9 +34,7 @@ def add(file: str, team_id: str, key_id: str | None, database: str | None, as_js
 
     A team may have several keys at once, so that they can be rotated. Begins the database where there is none.
     """
-    id = key_id or key_id_in_name(file)
-    if id is None:
-        raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
+    id = key_id_of_file(file, key_id)
     new = new_key_of(id, team_id, read_key_file(file))
     on_store(database, lambda admin: admin.register_key(new), create=True)
     tell(
@@ -61,7 +60,8 @@ def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 @key.command()
 @click.argument("key_id")
 @database_option
-def revoke(key_id: str, database: str | None) -> None:
+@json_option
+def revoke(key_id: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Revoke a key for ever; running servers follow within seconds."""
     on_store(database, lambda admin: admin.revoke_key(key_id))
-    click.echo(f"revoked the developer key {key_id}", err=True)
+    tell({"key_id": key_id}, as_json=as_json, sentence=f"revoked the developer key {key_id}")

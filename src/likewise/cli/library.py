@@ -3,7 +3,7 @@
 import click
 
 from likewise.admin import library_item_of, link_of
-from likewise.cli.common import database_option, json_option, on_store, show, when
+from likewise.cli.common import database_option, json_option, on_store, show, tell, when
 from likewise.domain import LIBRARY_KINDS
 
 _TYPES = click.Choice(list(LIBRARY_KINDS))
@@ -21,11 +21,16 @@ def library() -> None:
 @click.argument("library_id")
 @click.argument("catalog_id")
 @database_option
-def link(name: str, type: str, library_id: str, catalog_id: str, database: str | None) -> None:
+@json_option
+def link(name: str, type: str, library_id: str, catalog_id: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Make LIBRARY_ID another address of the catalog item: the newer of their ratings wins."""
     wanted = link_of(type, library_id, catalog_id)
     on_store(database, lambda admin: admin.link(name, wanted))
-    click.echo(f"linked {library_id} to {type} {catalog_id} for {name}", err=True)
+    tell(
+        {"listener": name, "type": type, "library_id": library_id, "catalog_id": catalog_id},
+        as_json=as_json,
+        sentence=f"linked {library_id} to {type} {catalog_id} for {name}",
+    )
 
 
 @library.command()
@@ -33,11 +38,16 @@ def link(name: str, type: str, library_id: str, catalog_id: str, database: str |
 @click.argument("type", type=_TYPES)
 @click.argument("library_id")
 @database_option
-def unlink(name: str, type: str, library_id: str, database: str | None) -> None:
+@json_option
+def unlink(name: str, type: str, library_id: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Remove an item from the library. Its library id is dead from then on; a catalog rating stays."""
     item = library_item_of(LIBRARY_KINDS[type], library_id)
     on_store(database, lambda admin: admin.unlink(name, item))
-    click.echo(f"removed {library_id} from the library of {name}", err=True)
+    tell(
+        {"listener": name, "type": type, "library_id": library_id},
+        as_json=as_json,
+        sentence=f"removed {library_id} from the library of {name}",
+    )
 
 
 @library.command(name="list")

@@ -44,7 +44,8 @@ def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @database_option
-def remove(name: str, yes: bool, database: str | None) -> None:  # noqa: FBT001 - click's way
+@json_option
+def remove(name: str, yes: bool, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Forget a listener with all ratings, library and tokens. This cannot be undone."""
     on_store(database, lambda admin: admin.listener(name))
     if not yes and not sys.stdin.isatty():
@@ -52,4 +53,4 @@ def remove(name: str, yes: bool, database: str | None) -> None:  # noqa: FBT001 
     if not yes:
         click.confirm(f"Forget {name} with everything they have rated?", abort=True, err=True)
     on_store(database, lambda admin: admin.remove_listener(name))
-    click.echo(f"removed the listener {name}", err=True)
+    tell({"name": name}, as_json=as_json, sentence=f"removed the listener {name}")

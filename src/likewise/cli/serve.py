@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from likewise.cli.common import database_option, database_url, on_store
-from likewise.config import read_settings, unknown_variables
+from likewise.config import Settings, read_settings, unknown_variables
 from likewise.errors import BadSetting
 
 
@@ -27,12 +27,7 @@ def serve(**flags: Any) -> None:
     database_url(flags["database"])
     for sentence in unknown_variables(os.environ):
         click.echo(f"warning: {sentence}", err=True)
-    keys = on_store(flags["database"], lambda admin: admin.keys())
-    if all(key.revoked is not None for key in keys):
-        raise BadSetting(
-            "no developer key is registered, so nobody could be let in",
-            "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
-        )
+    _check_keys(settings)
     # Only now, for the server costs every other command its start.
     from likewise.serving.addresses import open_address  # noqa: PLC0415 - see above
     from likewise.serving.workers import run_workers  # noqa: PLC0415 - see above
@@ -40,3 +35,21 @@ def serve(**flags: Any) -> None:
     with open_address(settings, now=datetime.now(UTC)) as address:
         run_workers(settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True))
     click.echo("likewise has stopped", err=True)
+
+
+def _check_keys(settings: Settings) -> None:
+    """Warn when nobody could be let in; raise `BadSetting` when nothing could change that.
+
+    With an admin token, keys can be registered over HTTP. Then an empty PostgreSQL database is begun here too: somebody
+    has made it for us. A SQLite file is not, for its path may be misspelled.
+    """
+    may_begin = bool(settings.admin_token) and not settings.database.startswith("sqlite:")
+    keys = on_store(settings.database, lambda admin: admin.keys(), create=may_begin)
+    if any(key.revoked is None for key in keys):
+        return
+    if not settings.admin_token:
+        raise BadSetting(
+            "no developer key is registered, so nobody could be let in",
+            "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
+        )
+    click.echo("warning: no developer key is registered, so nobody but the operator is let in until one is", err=True)

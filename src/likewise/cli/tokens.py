@@ -8,17 +8,19 @@ from likewise.admin import USER_TOKEN_DAYS_MAX
 from likewise.cli.common import (
     database_option,
     json_option,
-    key_id_in_name,
+    key_file_argument,
+    key_id_of_file,
+    key_id_option,
     now,
     on_store,
     read_key_file,
     show,
     team_id_option,
+    tell,
     when,
 )
-from likewise.domain import key_id_of, team_id_of
-from likewise.errors import BadName
-from likewise.tokens import DEVELOPER_TOKEN_SECONDS_MAX, USER_TOKEN_DAYS, mint_developer_token
+from likewise.domain import team_id_of
+from likewise.tokens import DEVELOPER_TOKEN_SECONDS_MAX, USER_TOKEN_DAYS, mint_developer_token, origin_of
 
 _DAY_SECONDS = 86_400
 
@@ -29,9 +31,9 @@ def token() -> None:
 
 
 @token.command()
-@click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
+@key_file_argument
 @team_id_option
-@click.option("--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8.")
+@key_id_option
 @click.option(
     "--days",
     type=click.IntRange(1, DEVELOPER_TOKEN_SECONDS_MAX // _DAY_SECONDS),
@@ -44,16 +46,13 @@ def token() -> None:
 )
 def developer(file: str, team_id: str, key_id: str | None, days: int, origins: tuple[str, ...]) -> None:
     """Mint a developer token from a private key (.p8) and print it. Needs no database."""
-    id = key_id or key_id_in_name(file)
-    if id is None:
-        raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
     minted = mint_developer_token(
         read_key_file(file),
-        key_id=key_id_of(id),
+        key_id=key_id_of_file(file, key_id),
         team_id=team_id_of(team_id),
         now_seconds=now() // 1000,
         seconds=days * _DAY_SECONDS,
-        origins=origins,
+        origins=[origin_of(origin) for origin in origins],
     )
     click.echo(minted)
 
@@ -106,7 +105,8 @@ def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT0
 @token.command()
 @click.argument("id")
 @database_option
-def revoke(id: str, database: str | None) -> None:
+@json_option
+def revoke(id: str, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Revoke a music user token by its short id; running servers follow within seconds."""
     on_store(database, lambda admin: admin.revoke_user_token(id))
-    click.echo(f"revoked the music user token {id}", err=True)
+    tell({"id": id}, as_json=as_json, sentence=f"revoked the music user token {id}")
