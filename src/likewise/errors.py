@@ -17,6 +17,7 @@
     │   ├── BadBody                      the body is not the document that was asked for
     │   ├── BodyTooLarge
     │   ├── BodyTooSlow
+    │   ├── TooManyRequests              more than the server lets one caller ask
     │   └── NotFound
     │       ├── NotRated                 nothing is rated under this id
     │       ├── ResourceNotFound         no such library item or storefront
@@ -26,6 +27,10 @@
         ├── StoreError                   the database could not do its part
         │   ├── StoreUnavailable         it did not answer; the same request may succeed later
         │   └── StoreUnusable            it is no database of ours, or a newer one
+        ├── CallFailed                   a call to a server brought no answer that the client can use
+        │   ├── ServerUnreachable        no connection, no answer in time, or one that broke off
+        │   ├── ServerFailed             the server says that it failed
+        │   └── BadAnswer                it answered, but not as the Apple Music API does
         └── OperatorError                what an operator asked for cannot be done
             ├── BadSetting               a setting is missing or makes no sense
             ├── BadKey                   a key of the wrong kind, or no key at all
@@ -132,6 +137,14 @@ class BodyTooSlow(Refused):
         super().__init__(f"The body must arrive within {seconds_max:g} seconds")
 
 
+class TooManyRequests(Refused):
+    """`retry_after` is the seconds that the server wants to be left alone, None where it does not say."""
+
+    def __init__(self, retry_after: float | None = None) -> None:
+        super().__init__("Too many requests were made in too short a time")
+        self.retry_after = retry_after
+
+
 class NotFound(Refused):
     pass
 
@@ -175,6 +188,22 @@ class StoreUnavailable(StoreError):
 
 class StoreUnusable(StoreError):
     """What the URL names is no database of ours, or was written by a newer Likewise."""
+
+
+class CallFailed(Hinted):
+    """A call to a server brought no answer that the client can use."""
+
+
+class ServerUnreachable(CallFailed):
+    """There was no connection, no answer in time, or one that broke off; a write may or may not have happened."""
+
+
+class ServerFailed(CallFailed):
+    """The server says that it failed (5xx); a write may or may not have happened."""
+
+
+class BadAnswer(CallFailed):
+    """What answered does not speak the Apple Music API, or says more than we are willing to hear."""
 
 
 class OperatorError(Hinted):

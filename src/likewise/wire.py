@@ -300,6 +300,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.LinkRefused: Problem(409, "40900", "Conflict"),
     errors.BodyTooLarge: Problem(413, "41300", "Request Entity Too Large"),
     errors.UrlTooLong: Problem(414, "41400", "Request-URI Too Long"),
+    errors.TooManyRequests: Problem(429, "42900", "Too Many Requests"),
     # Whatever we did not foresee; the cause is for the log.
     Exception: Problem(500, "50000", "Internal Server Error", ""),
     # The database's own words may name hosts and files.
