@@ -6,15 +6,16 @@ import stat
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 
-from likewise.domain import Change, DeveloperKey, Item, Kind, Rating, Value
+from likewise.domain import Change, DeveloperKey, Item, Kind, Listener, Rating, Value
 from likewise.errors import AlreadyExists, BadSetting, StoreError, StoreUnavailable, StoreUnusable
 from likewise.stores import open_store
-from likewise.stores.sqlite import SQLiteStore, opening
+from likewise.stores.sqlite import SQLiteStore, opening, writes
 from tests.house import MONDAY, TEAM_ID, TUESDAY
 
 LIKE = Value.LIKE
@@ -657,23 +658,62 @@ async def test_a_page_and_its_total_are_of_one_moment(store, ada):
     assert len(page.items) == page.total
 
 
+def commit_at_once(store: SQLiteStore, listener: Listener, item: Item) -> None:
+    """Like an item without giving the event loop a turn, as another process would."""
+    change = Change(item, LIKE)
+    assert store._commit([partial(writes.write, listener=listener.id, changes=[change], now=MONDAY)]) == [[True]]
+
+
+async def test_reads_of_one_turn_see_one_moment_and_those_of_the_next_see_what_was_written_meanwhile(
+    store, open_here, ada
+):
+    elsewhere = await open_here()
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+
+    before = await store.get(ada, [OTHER_SONG])  # begins the turn
+    commit_at_once(elsewhere, ada, OTHER_SONG)
+    in_the_same_turn = await store.get(ada, [OTHER_SONG])
+    await asyncio.sleep(0)
+    in_the_next = await store.get(ada, [OTHER_SONG])
+
+    assert (before, in_the_same_turn) == ([], [])
+    assert in_the_next == [Rating(OTHER_SONG, LIKE, MONDAY)]
+
+
+async def test_whoever_was_queued_after_a_write_elsewhere_sees_it_whatever_was_read_before(store, open_here, ada):
+    """As a request is that comes in after another worker acknowledged a write, while this worker is in a turn."""
+    elsewhere = await open_here()
+    loop = asyncio.get_running_loop()
+    await store.get(ada, [SONG])  # begins a turn
+    commit_at_once(elsewhere, ada, SONG)
+
+    came_in = loop.create_task(store.get(ada, [SONG]))
+    ratings_in_the_old_turn = await store.get(ada, [SONG])
+
+    assert ratings_in_the_old_turn == []
+    assert await came_in == [Rating(SONG, LIKE, MONDAY)]
+
+
+async def test_a_turn_that_sqlite_has_ended_by_itself_harms_nobody(store, ada):
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    await store.get(ada, [SONG])
+    store._reader.execute("ROLLBACK")
+
+    assert await store.get(ada, [SONG]) == [Rating(SONG, LIKE, MONDAY)]
+    await asyncio.sleep(0)
+    assert await store.get(ada, [SONG]) == [Rating(SONG, LIKE, MONDAY)]
+
+
+async def test_between_turns_no_read_keeps_the_log_from_beginning_anew(store, ada):
+    await store.get(ada, [SONG])
+    assert store._reader.in_transaction
+
+    await asyncio.sleep(0)
+
+    assert not store._reader.in_transaction
+
+
 # What the disk does to us
-
-
-def test_a_snapshot_that_sqlite_has_ended_by_itself_raises_nothing_of_its_own(path):
-    connection = opening.connect(str(path), create=True)
-    with opening.snapshot(connection):
-        connection.execute("ROLLBACK")
-
-    assert not connection.in_transaction
-
-
-def test_a_snapshot_of_a_closed_connection_is_unavailable(path):
-    connection = opening.connect(str(path), create=True)
-    connection.close()
-
-    with pytest.raises(StoreUnavailable), opening.snapshot(connection):
-        pass
 
 
 async def test_a_log_that_cannot_be_copied_is_told_and_harms_nobody(store, ada, monkeypatch, caplog):

@@ -50,19 +50,14 @@ class Headers:
 class Query:
     """The parameters of a query string, percent-decoded, in their order; names are matched decoded too."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_pairs", "last")
 
     def __init__(self, query_string: bytes) -> None:
         self._pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+        self.last = dict(self._pairs).get
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
-
-    def last(self, name: str) -> str | None:
-        for key, value in reversed(self._pairs):
-            if key == name:
-                return value
-        return None
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self._pairs if key == name]
@@ -137,11 +132,10 @@ class Response(NamedTuple):
     rest: AsyncGenerator[bytes] | None = None
 
     async def send(self, send: Send, *, method: str, accepts: Headers | None) -> None:
-        body = self.body
-        headers = list(self.headers)
-        headers.append(_ALLOW_ORIGIN)
-        if self.rest is not None:
-            await self._send_in_pieces(send, self.rest, headers, method=method)
+        status, body, headers_of_ours, rest = self
+        headers = [*headers_of_ours, _ALLOW_ORIGIN]
+        if rest is not None:
+            await self._send_in_pieces(send, rest, headers, method=method)
             return
         if len(body) > GZIP_BYTES_MIN:
             headers.append(_VARY)
@@ -150,9 +144,9 @@ class Response(NamedTuple):
                 headers.append(_GZIP)
         if body:
             headers.append((b"content-length", b"%d" % len(body)))
-        elif self.status != 204:
+        elif status != 204:
             headers.append(_EMPTY)
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     async def _send_in_pieces(

@@ -49,8 +49,9 @@ def language_for(listener: Listener, query: Query) -> str:
 
 
 def includes(query: Query, relationship: str) -> bool:
-    values = query.all("include")
-    return bool(values) and any(relationship in value.split(",") for value in values)
+    if query.last("include") is None:
+        return False
+    return any(relationship in value.split(",") for value in query.all("include"))
 
 
 def ids_of(query: Query, *, ids_max: int) -> list[str]:

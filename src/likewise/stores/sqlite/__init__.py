@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -33,7 +34,7 @@ from likewise.store import Store
 from likewise.stores.batching import Batcher
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
 from likewise.stores.sqlite import writes
-from likewise.stores.sqlite.opening import MEMORY, connect, prepare, snapshot, unavailable
+from likewise.stores.sqlite.opening import MEMORY, connect, prepare, unavailable
 
 Job: TypeAlias = Callable[[apsw.Connection], Any]
 
@@ -130,6 +131,8 @@ class SQLiteStore(Store):
         self._reader = reader
         self._log_pages = 0
         self._is_closed = False
+        # With one connection for everything, no read needs a turn: nobody writes between two that follow one another.
+        self._is_in_turn = writer is reader
         self._batcher: Batcher[Job, Any] = Batcher(self._run)
         self._thread: ThreadPoolExecutor | None = None
         if writer is not reader:
@@ -139,10 +142,30 @@ class SQLiteStore(Store):
     # Reading
 
     def _read(self, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        if not self._is_in_turn:
+            self._begin_turn()
         try:
             return self._reader.execute(sql, bindings).fetchall()
         except apsw.Error as error:
             raise unavailable(error) from error
+
+    def _begin_turn(self) -> None:
+        """Let all reads of this turn of the event loop see one moment, for half a point read is taking its lock.
+
+        The end is put into the loop's queue before the moment is taken. So whatever reads at this moment was queued
+        before it, by somebody who had not heard yet of any later write; what is queued from now on reads after the end.
+        """
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        self._is_in_turn = True
+        with suppress(apsw.Error):  # then each read is on its own, and says what is wrong
+            self._reader.execute("BEGIN")
+
+    def _end_turn(self) -> None:
+        self._is_in_turn = False
+        # After a failure of the disk, SQLite has ended the transaction by itself; a closed connection has none.
+        with suppress(apsw.Error):
+            if self._reader.in_transaction:
+                self._reader.execute("COMMIT")
 
     async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
         if len(items) == 1:
@@ -155,10 +178,9 @@ class SQLiteStore(Store):
         if len(kinds) == 1:
             return self._get_of_kind(listener, kinds.pop(), items)
         found: dict[Item, Rating] = {}
-        with snapshot(self._reader):
-            for kind in kinds:
-                for rating in self._get_of_kind(listener, kind, [item for item in items if item.kind is kind]):
-                    found[rating.item] = rating
+        for kind in kinds:
+            for rating in self._get_of_kind(listener, kind, [item for item in items if item.kind is kind]):
+                found[rating.item] = rating
         return [found[item] for item in items if item in found]
 
     def _get_of_kind(self, listener: Listener, kind: Kind, items: Sequence[Item]) -> list[Rating]:
@@ -195,9 +217,8 @@ class SQLiteStore(Store):
         return library_item_of(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
-        with snapshot(self._reader):
-            rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
-            [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
+        rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
+        [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
         return LibraryPage([library_item_of(*row) for row in rows], total)
 
     async def listener(self, name: str) -> Listener:

@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import apsw
 
@@ -95,21 +93,6 @@ def _check_identity(connection: apsw.Connection, path: str) -> None:
             f"{path} was written by a newer Likewise (schema {version}, this one knows {newest})",
             "upgrade this Likewise",
         )
-
-
-@contextmanager
-def snapshot(connection: apsw.Connection) -> Iterator[None]:
-    """Let all that is read see one moment of the database."""
-    try:
-        connection.execute("BEGIN")
-    except apsw.Error as error:
-        raise unavailable(error) from error
-    try:
-        yield
-    finally:
-        # After a failure of the disk, SQLite has ended the transaction by itself.
-        if connection.in_transaction:
-            connection.execute("COMMIT")
 
 
 def _identity(connection: apsw.Connection) -> tuple[int, int]:
