@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from likewise.domain import DeveloperKey
+from likewise.serving import SAME_SIGNAL_SECONDS
 from likewise.stores import open_store
 from likewise.tokens import mint_developer_token, read_public_key
 from tests.certificates import made_today
@@ -207,13 +208,29 @@ class TestTheSecondSignal:
                 process.send_signal(signal_number)
                 while path.exists():  # which says that the first has been heard
                     time.sleep(0.01)
+                time.sleep(SAME_SIGNAL_SECONDS + 0.1)  # so that it is a second one
                 process.send_signal(signal_number)
                 _, errors = process.communicate(timeout=SECONDS_MAX)
 
         assert process.returncode == 0
         assert "told twice to stop" in errors
         assert errors.endswith("likewise has stopped\n")
-        assert "Traceback" not in errors
+
+    @with_one_worker_and_with_two
+    def test_two_at_once_are_one(self, url, headers, path, workers):
+        """As timeout(1) sends them: to the process, and to its group."""
+        with served(url, workers, LIKEWISE_SOCKET=str(path)) as process:
+            address_of(process)
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(str(path))
+            with request_in_flight(connection, headers):
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+                while path.exists():
+                    time.sleep(0.01)
+                connection.sendall(LIKE_BODY.ljust(100))
+
+                assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
     @pytest.mark.skipif(not Path("/proc").exists(), reason="the workers are found in /proc")
     def test_a_worker_that_hears_of_one_stop_twice_is_not_hurried(self, url, headers, path):

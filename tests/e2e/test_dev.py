@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ import httpx2
 import jwt
 import pytest
 
+from likewise.serving import SAME_SIGNAL_SECONDS
 from likewise.tokens import DEVELOPER_TOKEN_SECONDS_MAX, read_public_key
 from tests.e2e.server import dev_server, environment, running
 from tests.house import LIKE_BODY
@@ -331,6 +333,21 @@ class TestStartingAndStopping:
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert answer.endswith(DOCUMENTED)
         assert server.process.wait(timeout=30) == 0
+
+    def test_a_second_signal_does_not_wait_for_what_is_in_flight(self, server):
+        host, port = server.url.removeprefix("http://").split(":")
+        head = "".join(f"{name}: {value}\r\n" for name, value in server.headers().items())
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            head += "Content-Length: 100\r\nExpect: 100-continue\r\n"
+            connection.sendall(f"PUT {SONG} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 100")
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(SAME_SIGNAL_SECONDS + 0.5)  # so that it is a second one
+            code, errors = server.stop(signal.SIGINT)
+
+        assert code == 0
+        assert "told twice to stop" in errors
+        assert errors.endswith("likewise has stopped\n")
 
     def test_it_listens_on_ipv6_too(self, tmp_path):
         if not socket.has_ipv6:  # pragma: no cover - depends on the machine

@@ -36,7 +36,7 @@ def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> 
 
 
 async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json: bool) -> None:
-    from likewise.serving import free_address, serve  # noqa: PLC0415 - the server costs every other command its start
+    from likewise.serving import free_address, leave, serve  # noqa: PLC0415 - the server costs all other commands their start
 
     if data == Path():
         raise BadSetting("the data folder has no name", "give --data a folder of its own, or leave it out")
@@ -53,8 +53,12 @@ async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json:
 
         settings = Settings(database=household.database)
         async with App(settings) as app:
-            await serve(app, address, shutdown_seconds_max=settings.shutdown_seconds_max, on_listening=greet)
+            is_finished = await serve(
+                app, address, shutdown_seconds_max=settings.shutdown_seconds_max, on_listening=greet
+            )
     click.echo("likewise has stopped", err=True)
+    if not is_finished:
+        leave()
 
 
 def _default_folder() -> Path:

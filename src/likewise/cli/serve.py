@@ -29,12 +29,17 @@ def serve(**flags: Any) -> None:
         click.echo(f"warning: {sentence}", err=True)
     _check_keys(settings)
     # Only now, for the server costs every other command its start.
+    from likewise.serving import leave  # noqa: PLC0415 - see above
     from likewise.serving.addresses import open_address  # noqa: PLC0415 - see above
     from likewise.serving.workers import run_workers  # noqa: PLC0415 - see above
 
     with open_address(settings, now=datetime.now(UTC)) as address:
-        run_workers(settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True))
+        is_finished = run_workers(
+            settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True)
+        )
     click.echo("likewise has stopped", err=True)
+    if not is_finished:
+        leave()
 
 
 def _check_keys(settings: Settings) -> None:

@@ -6,8 +6,9 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -19,8 +20,10 @@ from likewise.errors import BadSetting
 from likewise.serving.addresses import BACKLOG, Address, Port, UnixSocket, free_address
 
 HEADER_SECONDS_MAX = 10
+SAME_SIGNAL_SECONDS = 0.5
+"""Signals so close to the first are the same one, told to a process and to its group, as timeout(1) does."""
 
-__all__ = ["HEADER_SECONDS_MAX", "Address", "Port", "UnixSocket", "free_address", "serve"]
+__all__ = ["HEADER_SECONDS_MAX", "Address", "Port", "UnixSocket", "free_address", "leave", "serve"]
 
 logger = logging.getLogger("likewise")
 
@@ -32,8 +35,10 @@ async def serve(
     shutdown_seconds_max: float,
     on_listening: Callable[[], None],
     is_supervised: bool = False,
-) -> None:
+) -> bool:
     """Serve until SIGTERM or SIGINT, then finish what is in flight, for at most `shutdown_seconds_max` seconds.
+
+    Return whether it was finished; where it was not, end the process with `leave`.
 
     A second signal ends the wait, but not for a worker that `is_supervised`: such a one may hear of one Ctrl-C from its
     terminal and from its supervisor. `app` is open already and stays open. `on_listening` is called once the socket
@@ -47,11 +52,15 @@ async def serve(
     gc.freeze()
     loop = asyncio.get_running_loop()
     told, told_twice = asyncio.Event(), asyncio.Event()
+    told_at = 0.0
 
     def stop() -> None:
-        if told.is_set() and not is_supervised:
+        nonlocal told_at
+        if not told.is_set():
+            told_at = loop.time()
+            told.set()
+        elif loop.time() > told_at + SAME_SIGNAL_SECONDS and not is_supervised:
             told_twice.set()
-        told.set()
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop)
@@ -66,16 +75,28 @@ async def serve(
         await _first_of(serving, told_twice.wait(), seconds_max=shutdown_seconds_max)
         if serving.done():
             serving.result()
-            return
+            return True
         if told_twice.is_set():
             logger.warning("told twice to stop; open connections are dropped")
         else:
             logger.warning("the shutdown took more than %g seconds; open connections are dropped", shutdown_seconds_max)
         # Granian still settles what has been dropped, and would be told that it comes too late.
         loop.set_exception_handler(lambda _loop, _context: None)
+        return False
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
+
+
+def leave() -> NoReturn:
+    """End the process with exit code 0, without taking Python down first.
+
+    Threads of the server that still hold dropped requests want Python then, and abort the process when it is half gone.
+    """
+    for each in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            each.flush()
+    os._exit(0)
 
 
 def _server(app: Application, address: Address) -> Server:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from likewise.app import App
 from likewise.config import Settings
 from likewise.errors import LikewiseError, StoreUnavailable
-from likewise.serving import Address, serve
+from likewise.serving import SAME_SIGNAL_SECONDS, Address, leave, serve
 
 _START_SECONDS_MAX = 60.0
 # One that dies sooner than this after its start is not replaced at once, for the next may die of the same.
@@ -40,23 +40,23 @@ def workers_for(settings: Settings) -> int:
     return 1 if settings.database.startswith("sqlite:") else os.cpu_count() or 1
 
 
-def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> None:
+def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> bool:
     """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot start.
 
-    A second signal ends the wait for what is in flight.
+    A second signal ends the wait for what is in flight. Return what `serve` returns.
     """
     workers = workers_for(settings)
     if workers == 1:
-        asyncio.run(_work(settings, address, on_listening))
-    else:
-        _Supervisor(settings, address).run(workers, on_listening)
+        return asyncio.run(_work(settings, address, on_listening))
+    _Supervisor(settings, address).run(workers, on_listening)
+    return True
 
 
 async def _work(
     settings: Settings, address: Address, on_listening: Callable[[], None], *, is_supervised: bool = False
-) -> None:
+) -> bool:
     async with App(settings) as app:
-        await serve(
+        return await serve(
             app,
             address,
             shutdown_seconds_max=settings.shutdown_seconds_max,
@@ -82,10 +82,12 @@ def _run_worker(settings: Settings, address: Address, parent: "Connection[str, A
         parent.send("listening")
 
     try:
-        asyncio.run(_work(settings, address, on_listening, is_supervised=True))
+        is_finished = asyncio.run(_work(settings, address, on_listening, is_supervised=True))
     except LikewiseError as error:
         logger.error("the worker cannot serve: %s", error)  # noqa: TRY400 - it is said in full
         raise SystemExit(1) from error
+    if not is_finished:
+        leave()
 
 
 class _Worker(NamedTuple):
@@ -101,14 +103,17 @@ class _Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._is_stopping = False
         self._is_hurried = False
+        self._told = 0.0
         self._life, self._hold = self._context.Pipe(duplex=False)
 
     def run(self, number: int, on_listening: Callable[[], None]) -> None:
         woken_by_signals, wake = self._context.Pipe(duplex=False)
 
         def stop(_signal_number: int, _frame: object) -> None:
-            self._is_hurried = self._is_stopping
-            self._is_stopping = True
+            if not self._is_stopping:
+                self._is_stopping, self._told = True, time.monotonic()
+            elif time.monotonic() > self._told + SAME_SIGNAL_SECONDS:
+                self._is_hurried = True
             wake.send("stop")
 
         before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
