@@ -633,9 +633,9 @@ async def test_without_its_driver_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "likewise.stores.postgres")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
 
-    with pytest.raises(BadSetting, match="not installed") as refusal:
+    with pytest.raises(BadSetting, match=r"PostgreSQL needs the extra likewise\[postgres\]") as refusal:
         await open_store("postgresql://ada@host/likewise")
-    assert refusal.value.hint == "install likewise[postgres]"
+    assert refusal.value.hint == "install it: pip install 'likewise[postgres]'"
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,15 @@ from typing import NoReturn
 import click
 
 from likewise import __version__
-from likewise.cli.config import config as config_command
-from likewise.cli.dev import dev as dev_command
-from likewise.cli.keys import key as key_command
-from likewise.cli.library import library as library_command
-from likewise.cli.listeners import listener as listener_command
-from likewise.cli.serve import serve as serve_command
-from likewise.cli.tokens import token as token_command
+from likewise.cli.commands import Commands, missing_extra
 from likewise.errors import BadName, BadSetting, Hinted, LikewiseError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Every command explains itself: --help.")
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command explains itself: --help.",
+)
 @click.version_option(__version__, message="likewise %(version)s")
 def likewise() -> None:
     """Keep people's likes and dislikes of music, and speak the Apple Music API while doing so."""
@@ -41,18 +39,6 @@ def completion(shell: str) -> None:
     script = get_completion_class(shell)
     if script is not None:  # pragma: no branch - the three shells are click's own
         click.echo(script(likewise, {}, "likewise", "_LIKEWISE_COMPLETE").source())
-
-
-for command in (
-    dev_command,
-    serve_command,
-    key_command,
-    listener_command,
-    token_command,
-    library_command,
-    config_command,
-):
-    likewise.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -74,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo("stopped", err=True)
         sys.exit(1)
     except LikewiseError as error:
-        _complain(str(error), error.hint if isinstance(error, Hinted) else "")
-        sys.exit(2 if isinstance(error, BadSetting | BadName) else 1)
+        _refuse(error)
+    except ModuleNotFoundError as error:
+        _refuse(missing_extra(error))
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         _drop_stdout()
@@ -88,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain("an argument is no UTF-8", "names, ids and paths are text in UTF-8")
         sys.exit(2)
     sys.exit(0)
+
+
+def _refuse(error: LikewiseError) -> NoReturn:
+    _complain(str(error), error.hint if isinstance(error, Hinted) else "")
+    sys.exit(2 if isinstance(error, BadSetting | BadName) else 1)
 
 
 def _drop_stdout() -> None:

@@ -1,24 +1,22 @@
-"""What the commands share: the database they work on, and how they show what they found."""
+"""What the commands of an operator share: the database they work on, and the keys they read."""
 
 import asyncio
-import json
 import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from likewise.admin import Admin
 from likewise.app import now
+from likewise.cli.output import json_option, show, tell, when
 from likewise.config import read_settings
-from likewise.domain import Time, key_id_of
+from likewise.domain import key_id_of
 from likewise.errors import BadKey, BadName, BadSetting
 from likewise.store import Store
 from likewise.stores import open_store
-from likewise.wire import apple_time
 
 Result = TypeVar("Result")
 
@@ -27,14 +25,23 @@ _KEY_BYTES_MAX = 64 * 1024
 database_option = click.option(
     "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 key_file_argument = click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
 key_id_option = click.option(
     "--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8."
 )
 team_id_option = click.option("--team-id", required=True, help="The developer team, 10 letters and digits.")
 
-__all__ = ["database_option", "json_option", "now", "on_store", "read_key_file", "show", "team_id_option", "when"]
+__all__ = [
+    "database_option",
+    "json_option",
+    "now",
+    "on_store",
+    "read_key_file",
+    "show",
+    "team_id_option",
+    "tell",
+    "when",
+]
 
 
 def database_url(database: str | None) -> str:
@@ -91,44 +98,3 @@ def key_id_of_file(path: str, given: str | None) -> str:
     if not stem.startswith("AuthKey_"):
         raise BadName("the key has no key id", "give --key-id, or name the file AuthKey_ABC123DEFG.p8")
     return key_id_of(stem.removeprefix("AuthKey_"))
-
-
-def when(time: Time | None) -> str | None:
-    """Write a time for people and machines alike: `2026-11-02T14:05:09Z`."""
-    return None if time is None else apple_time(time)
-
-
-def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows as a table, or as one JSON array; where there are none, people are told so on stderr."""
-    if as_json:
-        click.echo(json.dumps(list(rows), ensure_ascii=False))
-    elif not rows:
-        click.echo(empty, err=True)
-    else:
-        _show_table(rows)
-
-
-def _show_table(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - costs every other command its start
-    from rich.table import Table  # noqa: PLC0415 - see above
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), no_wrap=True)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    # Through a pipe a row stays one line, however long.
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip())
-
-
-def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
-    """Print what was done: an object on stdout for machines, a sentence on stderr for people."""
-    if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
-    else:
-        click.echo(sentence, err=True)

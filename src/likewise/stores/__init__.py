@@ -1,5 +1,8 @@
 """The stores: adapters of the port `likewise.store`, and the one place that knows which URL means which."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from likewise.errors import BadSetting
 from likewise.store import Store
 
@@ -15,15 +18,21 @@ async def open_store(url: str, *, create: bool = True) -> Store:
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
-        from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
-
+        with _needing("SQLite", "server"):
+            from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
         return await SQLiteStore.open(rest[1:], create=create)
     if scheme in {"postgresql", "postgres"}:
-        try:
+        with _needing("PostgreSQL", "postgres"):
             from likewise.stores.postgres import PostgresStore  # noqa: PLC0415 - see above
-        except ImportError as error:
-            raise BadSetting(
-                "PostgreSQL needs a package that is not installed", "install likewise[postgres]"
-            ) from error
         return await PostgresStore.open(url, create=create)
     raise BadSetting("the database URL has no form that Likewise knows", _HINT)
+
+
+@contextmanager
+def _needing(database: str, extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BadSetting(
+            f"{database} needs the extra likewise[{extra}]", f"install it: pip install 'likewise[{extra}]'"
+        ) from error

@@ -1,0 +1,61 @@
+"""The commands: each loaded when it is used, so that one costs no other its start, and none needs another's extra."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from likewise.errors import BadSetting
+
+COMMANDS = {
+    "config": ("likewise.cli.config", "config"),
+    "dev": ("likewise.cli.dev", "dev"),
+    "key": ("likewise.cli.keys", "key"),
+    "library": ("likewise.cli.library", "library"),
+    "listener": ("likewise.cli.listeners", "listener"),
+    "serve": ("likewise.cli.serve", "serve"),
+    "token": ("likewise.cli.tokens", "token"),
+}
+"""The module that has each command, and what it is called there."""
+
+EXTRAS = {"apsw": "server", "asyncpg": "postgres", "granian": "server"}
+"""Which extra of the package brings a module."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name, and loads one when it is asked for it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return super().get_command(ctx, name)
+        module, attribute = COMMANDS[name]
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            return _command_without_its_extra(name, missing_extra(error))
+        return command
+
+
+def missing_extra(error: ModuleNotFoundError) -> BadSetting:
+    """Say which extra brings the module that was not found; raise the error again where none does."""
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    if extra is None:
+        raise error
+    return BadSetting(f"this command needs the extra likewise[{extra}]", f"install it: pip install 'likewise[{extra}]'")
+
+
+def _command_without_its_extra(name: str, refusal: BadSetting) -> click.Command:
+    """Stand in for a command that cannot be loaded, so that the others can be listed."""
+
+    def refuse(arguments: Sequence[str]) -> None:  # noqa: ARG001 - whatever they are
+        raise refusal
+
+    anything: list[click.Parameter] = [click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)]
+    settings: dict[str, Any] = {"ignore_unknown_options": True}
+    return click.Command(
+        name, callback=refuse, params=anything, help=f"({refusal})", context_settings=settings, add_help_option=False
+    )

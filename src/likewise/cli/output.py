@@ -1,0 +1,54 @@
+"""How the commands show what they found: data on stdout, tables for people and JSON for machines."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from likewise.domain import Time
+from likewise.wire import apple_time
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+def when(time: Time | None) -> str | None:
+    """Write a time for people and machines alike: `2026-11-02T14:05:09Z`."""
+    return None if time is None else apple_time(time)
+
+
+def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print rows as a table, or as one JSON array; where there are none, people are told so on stderr."""
+    if as_json:
+        click.echo(json.dumps(list(rows), ensure_ascii=False))
+    elif not rows:
+        click.echo(empty, err=True)
+    else:
+        _show_table(rows)
+
+
+def _show_table(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - costs every other command its start
+    from rich.table import Table  # noqa: PLC0415 - see above
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), no_wrap=True)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Through a pipe a row stays one line, however long.
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
+    """Print what was done: an object on stdout for machines, a sentence on stderr for people."""
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(sentence, err=True)
