@@ -38,6 +38,7 @@
             │   └── BadLine              … in this line
             ├── BadName                  a name, an id or a storefront is misspelled
             ├── AlreadyExists            it is there already
+            ├── NotEmpty                 … and would have to go
             ├── NoSuchThing              it is not there
             │   ├── NoSuchListener
             │   └── NoSuchKey
@@ -240,6 +241,10 @@ class BadName(OperatorError):
 
 class AlreadyExists(OperatorError):
     """There is one of this name already."""
+
+
+class NotEmpty(OperatorError):
+    """There is something already where what was asked for would go."""
 
 
 class NoSuchThing(OperatorError):

@@ -23,7 +23,9 @@ is known from its first rating or link on, until it is unlinked; from then on it
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
 
 from likewise.domain import (
     Change,
@@ -39,6 +41,37 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import ResourceNotFound
+from likewise.records import KeyRecord, Record
+
+
+class CopyMark(NamedTuple):
+    """What a copy between databases has left in its target: whether it is whole, and then the digest of it all."""
+
+    is_whole: bool
+    sha256: bytes = b""
+
+
+class Finding(NamedTuple):
+    """Something that should never be in a store: a sentence, and how many rows it is about."""
+
+    text: str
+    rows: int
+
+
+class Snapshot(ABC):
+    """Everything that a store keeps, as it was at one moment; whatever is written from then on is not in it."""
+
+    @abstractmethod
+    async def counts(self) -> Mapping[type[Record], int]:
+        """Return how many records there are of each type in `RECORDS`."""
+
+    @abstractmethod
+    def records(self, listeners: Collection[int] | None = None) -> AsyncGenerator[Sequence[Record]]:
+        """Return all records in pages of some thousand, in the order of `RECORDS`; with `listeners`, only theirs.
+
+        Within a type they come in the order that its record states, each once. Memory stays flat however many there
+        are. The same moment may be read again and again, one reading at a time.
+        """
 
 
 class Store(ABC):
@@ -178,6 +211,44 @@ class Store(ABC):
     @abstractmethod
     async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
         """Revoke a user token for ever; revoking again changes nothing. Raise `NoSuchThing`."""
+
+    # Everything at once
+
+    @abstractmethod
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Hold one moment of the store, while others read and write on.
+
+        On PostgreSQL spread over several machines (Citus), each machine's moment is its own.
+        """
+
+    @abstractmethod
+    async def load(self, pages: AsyncIterator[Sequence[Record]], *, replace: bool = False) -> None:
+        """Take over everything that a snapshot has, in one transaction that others see whole or not at all.
+
+        Records come in a snapshot's order. Raise `NotEmpty` where there is anything already, unless it is to be
+        replaced, and `BadFile` for records that contradict one another; whatever `pages` raises ends it too. Then the
+        store is what it was. Ids of listeners that were ever given here are not given again. Other calls wait.
+        """
+
+    @abstractmethod
+    async def amend(
+        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
+    ) -> None:
+        """Move a copy on, in one transaction: remove these listeners, replace all keys, add records, leave the mark.
+
+        `keys` None leaves the keys alone. Raise `BadFile` for records that contradict what is there.
+        """
+
+    @abstractmethod
+    async def copy_mark(self) -> CopyMark | None:
+        """Return the mark that a copy has left here, None where there never was one.
+
+        A store whose mark is not whole can be opened for `amend` alone.
+        """
+
+    @abstractmethod
+    def check(self) -> AsyncGenerator[Finding]:
+        """Look for what contradicts itself, at one moment, while others read and write on."""
 
     # The store itself
 

@@ -297,6 +297,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.MethodNotAllowed: Problem(405, "40500", "Method Not Allowed"),
     errors.BodyTooSlow: Problem(408, "40800", "Request Timeout"),
     errors.AlreadyExists: Problem(409, "40900", "Conflict"),
+    errors.NotEmpty: Problem(409, "40900", "Conflict"),
     errors.LinkRefused: Problem(409, "40900", "Conflict"),
     errors.BodyTooLarge: Problem(413, "41300", "Request Entity Too Large"),
     errors.UrlTooLong: Problem(414, "41400", "Request-URI Too Long"),

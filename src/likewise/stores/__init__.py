@@ -9,22 +9,23 @@ from likewise.store import Store
 _HINT = "use sqlite:///relative/path, sqlite:////absolute/path, sqlite:///:memory: or postgresql://user@host/database"
 
 
-async def open_store(url: str, *, create: bool = True) -> Store:
+async def open_store(url: str, *, create: bool = True, alone: bool = False) -> Store:
     """Open the store a database URL names and bring its schema up to date.
 
-    `create` allows to begin a new database where there is none. Raise `BadSetting` for a URL of no known form,
-    `StoreUnusable` for a database that is not ours, newer than we are or no database, `StoreUnavailable` for one that
-    does not answer.
+    `create` allows to begin a new database where there is none. `alone` is for `load` and `amend`: it shuts everybody
+    else out until the store is closed, and allows the database to be an unfinished copy. Raise `BadSetting` for a URL
+    of no known form, `StoreUnusable` for a database that is not ours, newer than we are or no database,
+    `StoreUnavailable` for one that does not answer, or that others use and we want alone.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
         with _needing("SQLite", "server"):
             from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
-        return await SQLiteStore.open(rest[1:], create=create)
+        return await SQLiteStore.open(rest[1:], create=create, alone=alone)
     if scheme in {"postgresql", "postgres"}:
         with _needing("PostgreSQL", "postgres"):
             from likewise.stores.postgres import PostgresStore  # noqa: PLC0415 - see above
-        return await PostgresStore.open(url, create=create)
+        return await PostgresStore.open(url, create=create, alone=alone)
     raise BadSetting("the database URL has no form that Likewise knows", _HINT)
 
 

@@ -11,7 +11,8 @@ part was done are told in time. What is given up here ends in PostgreSQL too, wh
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
@@ -40,9 +41,20 @@ from likewise.errors import (
     NoSuchThing,
     StoreUnavailable,
 )
-from likewise.store import Store
+from likewise.records import KeyRecord, Record
+from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
-from likewise.stores.postgres.opening import CALL_SECONDS_MAX, FAULTS, Connection, Pool, open_pool, unavailable
+from likewise.stores.postgres import keeping
+from likewise.stores.postgres.opening import (
+    CALL_SECONDS_MAX,
+    FAULTS,
+    Connection,
+    Pool,
+    claim,
+    copy_mark,
+    open_pool,
+    unavailable,
+)
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
 
 Result = TypeVar("Result")
@@ -148,12 +160,15 @@ class PostgresStore(Store):
     """A pool of connections to one database, and what waits for them."""
 
     @classmethod
-    async def open(cls, url: str, *, create: bool) -> Self:
+    async def open(cls, url: str, *, create: bool, alone: bool = False) -> Self:
         """Open the database and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
-        return cls(await open_pool(url, create=create))
+        pool = await open_pool(url, create=create, alone=alone)
+        return cls(url, pool, await claim(url) if alone else None)
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, url: str, pool: Pool, claim: Connection | None) -> None:
+        self._url = url
         self._pool = pool
+        self._claim = claim
         self._writes: Batcher[_Write, Any] = Batcher(self._run_writes)
         self._reads: Batcher[_Read, list[Rating]] = Batcher(self._run_reads)
         self._key_reads: Batcher[str, DeveloperKey | None] = Batcher(self._run_key_reads)
@@ -438,6 +453,31 @@ class PostgresStore(Store):
         if not await self._revoke("user_tokens", token_id, now):
             raise NoSuchThing(f"there is no music user token {token_id}", "see `likewise token list NAME`")
 
+    # Everything at once
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[keeping.PostgresSnapshot]:
+        async with keeping.moment(self._url) as connection:
+            yield keeping.PostgresSnapshot(connection)
+
+    async def check(self) -> AsyncGenerator[Finding]:
+        async with keeping.moment(self._url) as connection:
+            async for finding in keeping.findings(connection):
+                yield finding
+
+    async def load(self, pages: AsyncIterator[Sequence[Record]], *, replace: bool = False) -> None:
+        async with keeping.transaction(self._url, self._claim) as connection:
+            await keeping.load(connection, pages, replace=replace)
+
+    async def amend(
+        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
+    ) -> None:
+        async with keeping.transaction(self._url, self._claim) as connection:
+            await keeping.amend(connection, remove=remove, keys=keys, records=records, mark=mark)
+
+    async def copy_mark(self) -> CopyMark | None:
+        return await self._call(copy_mark)
+
     async def ping(self) -> None:
         await self._fetch("SELECT FROM likewise.schema")
 
@@ -445,6 +485,8 @@ class PostgresStore(Store):
         if self._is_closed:
             return
         self._is_closed = True
+        if self._claim is not None:
+            self._claim.terminate()
         try:
             async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 for batcher in (self._writes, self._reads, self._key_reads, self._token_reads):

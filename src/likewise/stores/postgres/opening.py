@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+import time
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusable
+from likewise.store import CopyMark
 from likewise.stores.rows import migrations_of
 
 Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
@@ -20,6 +22,18 @@ LOCK_SECONDS_MAX = 0.5
 _MIGRATE_SECONDS_MAX = 600.0
 _LOCK = 0x4C696B65
 """«Like» in ASCII: the advisory lock that lets one program migrate while the others wait."""
+
+_ALONE_LOCK = 0x4C696B66
+"""Another, for whoever wants to be alone on the database."""
+
+_OTHERS = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'likewise' AND pid <> pg_backend_pid()
+)
+"""
+_LEAVING_SECONDS_MAX = 2.0
+"""PostgreSQL takes a moment to notice that a connection was closed."""
 
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises; `TimeoutError` is an `OSError`."""
@@ -41,13 +55,19 @@ def migrations() -> list[str]:
     return migrations_of("postgres")
 
 
-async def open_pool(url: str, *, create: bool) -> Pool:
-    """Bring the schema up to date and open the pool."""
+async def open_pool(url: str, *, create: bool, alone: bool = False) -> Pool:
+    """Bring the schema up to date and open the pool; `alone` allows an unfinished copy."""
     try:
         async with asyncio.timeout(_MIGRATE_SECONDS_MAX):
             connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
             try:
                 await _migrate(connection, create=create)
+                mark = await copy_mark(connection)
+                if mark is not None and not mark.is_whole and not alone:
+                    raise StoreUnusable(
+                        "the database is an unfinished copy of another database",
+                        "run the same `likewise copy` again, which goes on with it",
+                    )
             finally:
                 await connection.close(timeout=CONNECT_SECONDS_MAX)
             return await asyncpg.create_pool(
@@ -65,6 +85,55 @@ async def open_pool(url: str, *, create: bool) -> Pool:
         raise BadSetting("the database URL is no PostgreSQL URL", "use postgresql://user@host/database") from error
     except FAULTS as error:
         raise unavailable(error) from error
+
+
+async def connect_without_deadlines(url: str) -> Connection:
+    """Connect for what may take as long as it takes; whoever does that is somebody who can wait, and interrupt."""
+    endless = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX, server_settings=_SESSION | endless)
+    except FAULTS as error:
+        raise unavailable(error) from error
+
+
+async def claim(url: str) -> Connection:
+    """Be the only one on a database until the connection is closed; raise `StoreUnavailable`."""
+    connection = await connect_without_deadlines(url)
+    is_alone = False
+    try:
+        is_alone = await _is_alone(connection)
+    except FAULTS as error:
+        raise unavailable(error) from error
+    finally:
+        if not is_alone:
+            connection.terminate()
+    if not is_alone:
+        raise in_use()
+    return connection
+
+
+async def _is_alone(connection: Connection) -> bool:
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ALONE_LOCK):
+        return False
+    deadline = time.monotonic() + _LEAVING_SECONDS_MAX
+    while await connection.fetchval(_OTHERS):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
+def in_use() -> StoreUnavailable:
+    return StoreUnavailable("the database is in use by another program", "stop all servers on it, then try again")
+
+
+async def copy_mark(connection: Connection) -> CopyMark | None:
+    """Return the mark that a copy between databases has left."""
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'likewise' AND tablename = 'copy_mark')"
+    ):
+        return None
+    return CopyMark(*await connection.fetchrow("SELECT is_whole, sha256 FROM likewise.copy_mark"))
 
 
 async def _keep_session(_connection: Connection) -> None:

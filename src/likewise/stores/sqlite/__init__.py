@@ -7,9 +7,9 @@ which also copies the log back into the database, so that the loop never waits f
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -30,11 +30,13 @@ from likewise.domain import (
     UserToken,
 )
 from likewise.errors import NoSuchListener
-from likewise.store import Store
+from likewise.records import KeyRecord, Record
+from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
-from likewise.stores.sqlite import writes
-from likewise.stores.sqlite.opening import MEMORY, connect, prepare, unavailable
+from likewise.stores.sqlite import keeping, writes
+from likewise.stores.sqlite.keeping import Run, SQLiteSnapshot, findings
+from likewise.stores.sqlite.opening import MEMORY, connect, copy_mark, prepare, unavailable
 
 Job: TypeAlias = Callable[[apsw.Connection], Any]
 
@@ -112,30 +114,36 @@ class SQLiteStore(Store):
     """A file, or `:memory:`. A memory database has one connection for everything, and its writes run on the loop."""
 
     @classmethod
-    async def open(cls, path: str, *, create: bool) -> Self:
+    async def open(cls, path: str, *, create: bool, alone: bool = False) -> Self:
         """Open `path` and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
         if path == MEMORY:
             connection = connect(path)
             prepare(connection, path)
-            return cls(connection, connection)
-        return await asyncio.get_running_loop().run_in_executor(None, cls._open_file, path, create)
+            return cls(path, connection, connection)
+        return await asyncio.get_running_loop().run_in_executor(None, partial(cls._open_file, path, create, alone))
 
     @classmethod
-    def _open_file(cls, path: str, create: bool) -> Self:  # noqa: FBT001 - only `open` calls it
+    def _open_file(cls, path: str, create: bool, alone: bool) -> Self:  # noqa: FBT001 - only `open` calls it
         writer = connect(path, create=create)
-        prepare(writer, path)
-        return cls(writer, connect(path))
+        try:
+            prepare(writer, path, alone=alone)
+            return cls(path, writer, writer if alone else connect(path))
+        except BaseException:
+            writer.close()
+            raise
 
-    def __init__(self, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, path: str, writer: apsw.Connection, reader: apsw.Connection) -> None:
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._log_pages = 0
         self._is_closed = False
         # With one connection for everything, no read needs a turn: nobody writes between two that follow one another.
         self._is_in_turn = writer is reader
+        self._writing = asyncio.Lock()
         self._batcher: Batcher[Job, Any] = Batcher(self._run)
         self._thread: ThreadPoolExecutor | None = None
-        if writer is not reader:
+        if path != MEMORY:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="likewise-writer")
             writer.set_wal_hook(self._note_log_pages)
 
@@ -285,6 +293,95 @@ class SQLiteStore(Store):
     async def revoke_user_token(self, token_id: str, *, now: Time) -> None:
         await self._batcher.submit(partial(writes.revoke_user_token, token_id=token_id, now=now))
 
+    # Everything at once
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[SQLiteSnapshot]:
+        if self._path != MEMORY and self._reader is self._writer:  # opened alone: nobody else can write meanwhile
+            async with self._writing:
+                yield SQLiteSnapshot(self._writer, self._in_thread)
+            return
+        async with self._moment() as (connection, run):
+            yield SQLiteSnapshot(connection, run)
+
+    async def check(self) -> AsyncGenerator[Finding]:
+        async with self._moment() as (connection, run):
+            questions = findings(connection)
+            while finding := await run(partial(next, questions, None)):
+                yield finding
+
+    @asynccontextmanager
+    async def _moment(self) -> AsyncGenerator[tuple[apsw.Connection, Run]]:
+        """Open a connection of its own on this moment of the database, and a thread for what is asked of it."""
+        with ThreadPoolExecutor(1, thread_name_prefix="likewise-reader") as thread:
+            run = partial(asyncio.get_running_loop().run_in_executor, thread)
+            if self._path == MEMORY:
+                async with self._writing:
+                    connection = self._open_moment()
+            else:
+                connection = await run(self._open_moment)
+            try:
+                yield connection, run
+            finally:
+                connection.interrupt()  # whoever was cancelled is not kept waiting
+                await asyncio.shield(run(connection.close))
+
+    def _open_moment(self) -> apsw.Connection:
+        connection = connect(self._path)
+        try:
+            if self._path == MEMORY:
+                with connection.backup("main", self._writer, "main") as copying:
+                    copying.step()
+            connection.execute("BEGIN; SELECT 1 FROM listeners LIMIT 1").fetchall()
+        except apsw.Error as error:
+            connection.close()
+            raise unavailable(error) from error
+        return connection
+
+    async def load(self, pages: AsyncIterator[Sequence[Record]], *, replace: bool = False) -> None:
+        if self._path == MEMORY:
+            # Who reads from memory would see what is written before it is committed, so nobody may come in between.
+            pages = _again([page async for page in pages])
+        async with self._transaction() as run:
+            await run(partial(keeping.begin_load, self._writer, replace=replace))
+            async for page in pages:
+                await run(partial(keeping.insert, self._writer, page))
+            await run(partial(keeping.finish_load, self._writer))
+
+    async def amend(
+        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
+    ) -> None:
+        async with self._transaction() as run:
+            await run(partial(keeping.amend, self._writer, remove=remove, keys=keys, records=records, mark=mark))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[Run]:
+        """Have the writing connection to oneself, in a transaction that is committed when the block ends well."""
+        async with self._writing:
+            try:
+                await self._in_thread(partial(self._writer.execute, "BEGIN IMMEDIATE"))
+                yield self._in_thread
+                await self._in_thread(partial(self._writer.execute, "COMMIT"))
+            except apsw.Error as error:
+                raise unavailable(error) from error
+            finally:
+                # Whoever was cancelled has left a statement under way; this one waits for it.
+                await asyncio.shield(self._in_thread(self._roll_back))
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    async def copy_mark(self) -> CopyMark | None:
+        async with self._writing:
+            mark: CopyMark | None = await self._in_thread(partial(copy_mark, self._writer))
+        return mark
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        if self._thread is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     async def ping(self) -> None:
         self._read("SELECT 1 FROM listeners LIMIT 1", ())
 
@@ -300,9 +397,10 @@ class SQLiteStore(Store):
         self._writer.close()
 
     async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        if self._thread is None:
-            return self._commit(jobs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit_and_tidy, jobs)
+        async with self._writing:
+            if self._thread is None:
+                return self._commit(jobs)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit_and_tidy, jobs)
 
     def _commit_and_tidy(self, jobs: Sequence[Job]) -> Sequence[Any]:
         outcomes = self._commit(jobs)
@@ -333,6 +431,11 @@ class SQLiteStore(Store):
         except apsw.Error as error:
             # Nothing is lost: what is in the log stays there until a later time works.
             logger.warning("the log could not be copied into the database: %s", error)
+
+
+async def _again(pages: Sequence[Sequence[Record]]) -> AsyncGenerator[Sequence[Record]]:
+    for page in pages:
+        yield page
 
 
 def _json(ids: Sequence[str]) -> str:

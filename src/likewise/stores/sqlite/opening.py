@@ -2,10 +2,12 @@
 
 import os
 import time
+from typing import Any
 
 import apsw
 
 from likewise.errors import StoreError, StoreUnavailable, StoreUnusable
+from likewise.store import CopyMark
 from likewise.stores.rows import migrations_of
 
 MEMORY = ":memory:"
@@ -39,17 +41,51 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
     return connection
 
 
-def prepare(connection: apsw.Connection, path: str) -> None:
-    """Check that the database is ours and bring it up to date."""
+def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> None:
+    """Check that the database is ours and bring it up to date.
+
+    With `alone`, raise `StoreUnavailable` when anybody else has it open, and keep all others out until it is closed.
+    """
     try:
         _check_identity(connection, path)
+        if alone:
+            _claim(connection)
         _use_log(connection)
         connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0")
         _migrate(connection, path)
+        mark = copy_mark(connection)
     except apsw.NotADBError as error:
         raise StoreUnusable(f"{path} is no SQLite database", "give another path in the database URL") from error
     except apsw.Error as error:
         raise unavailable(error) from error
+    if mark is not None and not mark.is_whole and not alone:
+        raise unfinished(path)
+
+
+def unfinished(path: str) -> StoreUnusable:
+    return StoreUnusable(
+        f"{path} is an unfinished copy of another database", "run the same `likewise copy` again, which goes on with it"
+    )
+
+
+def copy_mark(connection: apsw.Connection) -> CopyMark | None:
+    if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'copy_mark'").get == 0:
+        return None
+    rows: list[tuple[Any, ...]] = connection.execute("SELECT is_whole, sha256 FROM copy_mark").fetchall()
+    [[is_whole, sha256]] = rows
+    return CopyMark(bool(is_whole), sha256)
+
+
+def _claim(connection: apsw.Connection) -> None:
+    connection.pragma("locking_mode", "exclusive")
+    try:
+        # Whoever has the database open is in its log, and SQLite cannot give that up before they have left.
+        connection.pragma("journal_mode", "delete")
+        connection.execute("BEGIN EXCLUSIVE; COMMIT")
+    except apsw.BusyError as error:
+        raise StoreUnavailable(
+            "the database is in use by another program", "stop the server that has it open, then try again"
+        ) from error
 
 
 def unavailable(error: apsw.Error) -> StoreError:

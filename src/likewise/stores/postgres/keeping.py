@@ -1,0 +1,253 @@
+"""Everything at once in PostgreSQL: a moment of it, taking over another store, and what contradicts itself.
+
+All of this runs on connections of its own, without the deadlines that calls of a server have.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+from typing import Any
+
+import asyncpg
+from msgspec.structs import astuple
+
+from likewise.errors import NotEmpty
+from likewise.records import Counter, KeyRecord, ListenerRecord, Record, TokenRecord
+from likewise.store import CopyMark, Finding, Snapshot
+from likewise.stores.postgres.opening import (
+    FAULTS,
+    Connection,
+    connect_without_deadlines,
+    copy_mark,
+    in_use,
+    unavailable,
+)
+from likewise.stores.tables import (
+    LISTENERS_AT_ONCE,
+    PAGE_RECORDS,
+    TABLES,
+    Check,
+    Table,
+    checks,
+    contradiction,
+    finding_text,
+)
+
+_OTHERS_LOCK_SECONDS = 5
+
+_ALL_TABLES = ("listeners", "names", "user_tokens", "library", "ratings", "developer_keys")
+
+_LAST_LISTENER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM likewise.listener_ids"
+
+# Never less than it was, for what a removed listener has left in a cache is nobody else's.
+_COUNT_LISTENER = f"SELECT setval('likewise.listener_ids', greatest($1, ({_LAST_LISTENER})))"
+
+# A listener has two rows: one among the names, and one with the listener's shard.
+_LISTENERS = """
+(
+    SELECT id, name, storefront, changes FROM likewise.listeners JOIN likewise.names ON names.listener = listeners.id
+) AS listeners
+"""
+
+_CHECKS = (
+    Check(
+        "listeners without a name",
+        "SELECT count(*), min(id) FROM likewise.listeners LEFT JOIN likewise.names ON listener = id"
+        " WHERE listener IS NULL",
+    ),
+    Check(
+        "names whose listener is gone",
+        "SELECT count(*), min(listener) FROM likewise.names LEFT JOIN likewise.listeners ON id = listener"
+        " WHERE id IS NULL",
+    ),
+    Check(
+        "user tokens that call their listener otherwise",
+        "SELECT count(*), min(names.listener) FROM likewise.user_tokens AS each"
+        " JOIN likewise.names ON names.listener = each.listener"
+        " WHERE names.name <> each.name OR names.storefront <> each.storefront",
+    ),
+    Check(
+        "user tokens with the same short id",
+        "SELECT count(*), min(listener) FROM"
+        " (SELECT min(listener) AS listener FROM likewise.user_tokens GROUP BY id HAVING count(*) > 1) AS twice",
+    ),
+    Check(
+        "listeners with an id that would be given again",
+        f"SELECT count(*), min(id) FROM likewise.listeners WHERE id > ({_LAST_LISTENER})",  # noqa: S608 - our own words
+    ),
+    *checks(schema="likewise."),
+)
+
+
+# Reading
+
+
+class PostgresSnapshot(Snapshot):
+    """A moment of a database, on a connection inside a transaction that sees one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def counts(self) -> Mapping[type[Record], int]:
+        try:
+            return {Counter: 1} | {
+                record: await self._connection.fetchval(f"SELECT count(*) FROM {_from(table)}")  # noqa: S608 - our own names
+                for record, table in TABLES.items()
+            }
+        except FAULTS as error:
+            raise unavailable(error) from error
+
+    async def records(self, listeners: Collection[int] | None = None) -> AsyncGenerator[Sequence[Record]]:
+        try:
+            yield [Counter(await self._connection.fetchval(_LAST_LISTENER))]
+            for table in TABLES.values():
+                record = table.record
+                for sql, arguments in _selects(table, listeners):
+                    rows = await self._connection.cursor(sql, *arguments)
+                    while page := await rows.fetch(PAGE_RECORDS):
+                        yield [record(*row) for row in page]
+        except FAULTS as error:
+            raise unavailable(error) from error
+
+
+def _from(table: Table) -> str:
+    return _LISTENERS if table.record is ListenerRecord else f"likewise.{table.name}"
+
+
+def _selects(table: Table, listeners: Collection[int] | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Return the statements that read a table, or what it has of these listeners."""
+    select = f"SELECT {', '.join(table.columns)} FROM {_from(table)}"  # noqa: S608 - our own names
+    if listeners is None or table.listener is None:
+        yield f"{select} ORDER BY {table.order}", ()
+        return
+    ids = sorted(listeners)
+    for start in range(0, len(ids), LISTENERS_AT_ONCE):
+        some = ids[start : start + LISTENERS_AT_ONCE]
+        yield f"{select} WHERE {table.listener} = ANY($1) ORDER BY {table.order}", (some,)
+
+
+@asynccontextmanager
+async def moment(url: str) -> AsyncGenerator[Connection]:
+    """Connect and see one moment of the database until the block ends."""
+    connection = await connect_without_deadlines(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # The moment is that of the first statement. This one also keeps the tables from being emptied meanwhile.
+            for table in _ALL_TABLES:
+                await connection.execute(f"SELECT FROM likewise.{table} LIMIT 1")
+            yield connection
+    except FAULTS as error:
+        raise unavailable(error) from error
+    finally:
+        connection.terminate()  # there is nothing to finish, and whoever was cancelled is not kept waiting
+
+
+async def findings(connection: Connection) -> AsyncGenerator[Finding]:
+    """Look for what contradicts itself."""
+    for check in _CHECKS:
+        async for finding in _findings(connection, check):
+            yield finding
+
+
+async def _findings(connection: Connection, check: Check) -> AsyncGenerator[Finding]:
+    rows, listener = await connection.fetchrow(check.sql)
+    if rows:
+        yield Finding(finding_text(check.text, listener), rows)
+
+
+# Writing
+
+
+@asynccontextmanager
+async def transaction(url: str, claim: Connection | None) -> AsyncGenerator[Connection]:
+    """Connect, or take the connection that has claimed the database, and commit when the block ends well."""
+    connection = claim or await connect_without_deadlines(url)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_OTHERS_LOCK_SECONDS}s'")
+            yield connection
+    except asyncpg.LockNotAvailableError as error:
+        raise in_use() from error
+    except FAULTS as error:
+        raise unavailable(error) from error
+    finally:
+        if connection is not claim:
+            connection.terminate()
+
+
+async def load(connection: Connection, pages: AsyncIterator[Sequence[Record]], *, replace: bool) -> None:
+    tables = ", ".join(f"likewise.{table}" for table in _ALL_TABLES)
+    await connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+    is_empty = await connection.fetchval(
+        "SELECT NOT EXISTS (SELECT FROM likewise.names) AND NOT EXISTS (SELECT FROM likewise.developer_keys)"
+    )
+    if not is_empty and not replace:
+        raise NotEmpty("the database is not empty", "give --replace to put this in its place, or another database")
+    await connection.execute(f"TRUNCATE {tables}")
+    await connection.execute("DROP TABLE IF EXISTS likewise.copy_mark")
+    async for page in pages:
+        await _insert(connection, page)
+    for check in _CHECKS:
+        if not check.is_slow:
+            async for text, rows in _findings(connection, check):
+                raise contradiction(f"{rows} {text}")
+
+
+async def amend(
+    connection: Connection,
+    *,
+    remove: Collection[int],
+    keys: Sequence[KeyRecord] | None,
+    records: Sequence[Record],
+    mark: CopyMark,
+) -> None:
+    if remove:
+        for table in _ALL_TABLES[:-1]:
+            column = "id" if table == "listeners" else "listener"
+            await connection.execute(f"DELETE FROM likewise.{table} WHERE {column} = ANY($1)", list(remove))  # noqa: S608 - our own names
+    if keys is not None:
+        await connection.execute("DELETE FROM likewise.developer_keys")
+        await _insert(connection, keys)
+    await _insert(connection, records)
+    if await copy_mark(connection) != mark:
+        await connection.execute("DROP TABLE IF EXISTS likewise.copy_mark")
+        await connection.execute("CREATE TABLE likewise.copy_mark (is_whole boolean NOT NULL, sha256 bytea NOT NULL)")
+        await connection.execute("INSERT INTO likewise.copy_mark VALUES ($1, $2)", *mark)
+
+
+async def _insert(connection: Connection, records: Iterable[Record]) -> None:
+    for kind, same in groupby(records, type):
+        try:
+            await _insert_all(connection, kind, list(same))
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+            raise contradiction(str(error)) from error
+
+
+async def _insert_all(connection: Connection, kind: type[Record], records: Sequence[Any]) -> None:
+    """Add records of one type."""
+    if kind is Counter:
+        for counter in records:
+            if counter.listener:
+                await connection.execute(_COUNT_LISTENER, counter.listener)
+    elif kind is ListenerRecord:
+        await _copy(connection, "listeners", ("id", "changes"), [(each.id, each.changes) for each in records])
+        names = [(each.name, each.id, each.storefront) for each in records]
+        await _copy(connection, "names", ("name", "listener", "storefront"), names)
+    elif kind is TokenRecord:
+        # A token carries its listener's name and storefront.
+        rows = await connection.fetch(
+            "SELECT listener, name, storefront FROM likewise.names WHERE listener = ANY($1)",
+            list({each.listener for each in records}),
+        )
+        listeners = {listener: (name, storefront) for listener, name, storefront in rows}
+        columns = (*kind.__struct_fields__, "name", "storefront")
+        nobody = ("", "")  # is found at the end
+        tokens = [(*astuple(each), *listeners.get(each.listener, nobody)) for each in records]
+        await _copy(connection, "user_tokens", columns, tokens)
+    else:
+        table = TABLES[kind]
+        await _copy(connection, table.name, table.columns, map(astuple, records))
+
+
+async def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    await connection.copy_records_to_table(table, schema_name="likewise", columns=columns, records=rows)
