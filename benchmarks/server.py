@@ -6,7 +6,6 @@
 Both stand on the same function with the same options, so what lies between them is the work of Likewise itself.
 """
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from likewise.app import App
 from likewise.asgi import Application, HeaderPair, Receive, Scope, Send
 from likewise.config import Settings
-from likewise.serving import free_address, serve
+from likewise.serving import free_address, run, serve
 
 
 class EmptyApp:
@@ -46,4 +45,4 @@ async def _serve(app: Application) -> None:
     await serve(app, address, shutdown_seconds_max=2, on_listening=lambda: print(address.port, flush=True))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main(*sys.argv[1:]))

@@ -1,6 +1,5 @@
 """`likewise dev`: a ratings server for developers, with keys, listeners and tokens that make themselves."""
 
-import asyncio
 import json
 import shlex
 from pathlib import Path
@@ -32,7 +31,10 @@ def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> 
 
     The first run makes a developer key and the listeners ada and ben with tokens; later runs use them again.
     """
-    asyncio.run(_dev(host, port, data, reset=reset, as_json=as_json))
+    # Only now, for the server costs every other command its start.
+    from likewise.serving import run  # noqa: PLC0415 - see above
+
+    run(_dev(host, port, data, reset=reset, as_json=as_json))
 
 
 async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from likewise.app import App
 from likewise.config import Settings
 from likewise.errors import LikewiseError, StoreUnavailable
-from likewise.serving import SAME_SIGNAL_SECONDS, Address, leave, serve
+from likewise.serving import SAME_SIGNAL_SECONDS, Address, leave, run, serve
 
 _START_SECONDS_MAX = 60.0
 # One that dies sooner than this after its start is not replaced at once, for the next may die of the same.
@@ -47,7 +47,7 @@ def run_workers(settings: Settings, address: Address, *, on_listening: Callable[
     """
     workers = workers_for(settings)
     if workers == 1:
-        return asyncio.run(_work(settings, address, on_listening))
+        return run(_work(settings, address, on_listening))
     _Supervisor(settings, address).run(workers, on_listening)
     return True
 
@@ -82,7 +82,7 @@ def _run_worker(settings: Settings, address: Address, parent: "Connection[str, A
         parent.send("listening")
 
     try:
-        is_finished = asyncio.run(_work(settings, address, on_listening, is_supervised=True))
+        is_finished = run(_work(settings, address, on_listening, is_supervised=True))
     except LikewiseError as error:
         logger.error("the worker cannot serve: %s", error)  # noqa: TRY400 - it is said in full
         raise SystemExit(1) from error
