@@ -97,8 +97,8 @@ class TestTheLibrary:
 class TestExtras:
     def test_nothing_but_what_an_extra_brings_can_be_imported(self):
         assert "apsw" not in modules_of("")
-        assert {"apsw", "granian"} < set(modules_of("server"))
-        assert {"apsw", "granian", "asyncpg"} < set(modules_of("postgres"))
+        assert {"apsw", "granian", "uvloop"} < set(modules_of("server"))
+        assert {"apsw", "granian", "uvloop", "asyncpg"} < set(modules_of("postgres"))
         assert not {"pytest", "hypothesis"} & set(modules_of("postgres"))
 
     def test_each_module_of_an_extra_is_known_by_its_extra(self):

@@ -19,7 +19,7 @@ COMMANDS = {
 }
 """The module that has each command, and what it is called there."""
 
-EXTRAS = {"apsw": "server", "asyncpg": "postgres", "granian": "server"}
+EXTRAS = {"apsw": "server", "asyncpg": "postgres", "granian": "server", "uvloop": "server"}
 """Which extra of the package brings a module."""
 
 
