@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from likewise.domain import Change, Item, Kind, LibraryPage, Listener, Rating, Value
+from likewise.domain import Change, Changed, Item, Kind, LibraryPage, Listener, Rating, Value
 from likewise.errors import BadSetting, LikewiseError, StoreUnavailable, StoreUnusable
 from likewise.stores import batching, open_store
 from likewise.stores import postgres as adapter
@@ -26,6 +26,7 @@ LIKE, DISLIKE = Value.LIKE, Value.DISLIKE
 SONG = Item(Kind.SONG, "907242702")
 LIBRARY_SONG = Item(Kind.LIBRARY_SONG, "i.7PJN4BYC1WZ8r")
 LIBRARY_ALBUM = Item(Kind.LIBRARY_ALBUM, "l.oVcmBZH")
+SCHEMA = len(opening.migrations())
 SLACK_SECONDS = 1.5
 """What a slow machine may add to a deadline."""
 
@@ -416,7 +417,9 @@ async def test_every_id_is_compared_byte_for_byte(url):
     )
 
     assert {row["column"]: row["collname"] for row in columns} == {
+        "chores.name": "C",
         "developer_keys.id": "C",
+        "item_names.id": "C",
         "library.id": "C",
         "library.twin": "C",
         "names.name": "C",
@@ -464,7 +467,7 @@ async def test_ten_openings_of_an_empty_database_at_once_all_succeed(empty_url):
     await asyncio.gather(*(store.close() for store in stores))
 
     assert [listener.name for listener in listeners] == [f"l{number}" for number in range(10)]
-    assert [row["version"] for row in await execute(empty_url, "SELECT version FROM likewise.schema")] == [1]
+    assert [row["version"] for row in await execute(empty_url, "SELECT version FROM likewise.schema")] == [SCHEMA]
 
 
 _OPEN_AND_ADD = """
@@ -506,8 +509,36 @@ async def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_has(url, 
 
     assert ratings == [Rating(SONG, LIKE, MONDAY)]
     assert [tuple(row) for row in await execute(url, "SELECT version, id FROM likewise.schema, likewise.later")] == [
-        (2, 7)
+        (SCHEMA + 1, 7)
     ]
+
+
+async def test_a_database_of_the_first_schema_keeps_its_ratings_and_can_be_followed(empty_url):
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute(opening.migrations()[0])
+    await connection.close()
+    await execute(empty_url, "INSERT INTO likewise.schema VALUES (1)")
+    await execute(empty_url, "INSERT INTO likewise.names VALUES ('ada', 1, 'us'), ('ben', 2, 'jp')")
+    await execute(empty_url, "INSERT INTO likewise.listeners VALUES (1, 7), (2, 0)")
+    await execute(empty_url, "INSERT INTO likewise.ratings VALUES (1, 1, '907242702', 1, $1, 7)", MONDAY)
+
+    async with opened(empty_url) as store:
+        pages = [await store.changes(listener, after=0, limit=9) for listener in await store.listeners()]
+
+    assert pages[0].changes == [Changed(SONG, LIKE, MONDAY, 7)]
+    assert [page.history[:2] for page in pages] == [(7, 0), (0, 0)]
+    assert pages[0].history.era != pages[1].history.era
+
+
+async def test_a_worker_of_an_older_likewise_goes_on_writing_while_the_service_is_upgraded(url, store, ada):
+    sql = "SELECT likewise.write($1, $2, $3, $4, $5, $6) AS done"
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+
+    [row] = await execute(url, sql, ada.id, [1, 1], ["907242702", "1"], [None, -1], [None, None], TUESDAY)
+
+    assert row["done"] == [True, True]
+    page = await store.changes(ada, after=0, limit=9)
+    assert page.changes == [Changed(SONG, None, TUESDAY, 2), Changed(Item(Kind.SONG, "1"), Value.DISLIKE, TUESDAY, 3)]
 
 
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(url, monkeypatch):
@@ -523,12 +554,14 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(url, monkeyp
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(url):
-    await execute(url, "UPDATE likewise.schema SET version = 2")
+    await execute(url, f"UPDATE likewise.schema SET version = {SCHEMA + 1}")
 
-    with pytest.raises(StoreUnusable, match=r"newer Likewise \(schema 2, this one knows 1\)") as refusal:
+    with pytest.raises(
+        StoreUnusable, match=rf"newer Likewise \(schema {SCHEMA + 1}, this one knows {SCHEMA}\)"
+    ) as refusal:
         await open_store(url)
     assert refusal.value.hint == "upgrade this Likewise"
-    assert [row["version"] for row in await execute(url, "SELECT version FROM likewise.schema")] == [2]
+    assert [row["version"] for row in await execute(url, "SELECT version FROM likewise.schema")] == [SCHEMA + 1]
 
 
 async def test_an_empty_database_is_refused_where_none_is_to_be_created(empty_url):

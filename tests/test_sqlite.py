@@ -12,10 +12,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from likewise.domain import Change, DeveloperKey, Item, Kind, Listener, Rating, Value
+from likewise.domain import Change, Changed, Clue, DeveloperKey, Item, Kind, Listener, Rating, Value
 from likewise.errors import AlreadyExists, BadSetting, StoreError, StoreUnavailable, StoreUnusable
 from likewise.stores import open_store
-from likewise.stores.sqlite import SQLiteStore, opening, writes
+from likewise.stores.sqlite import SQLiteStore, names, opening, scans, writes
 from tests.house import MONDAY, TEAM_ID, TUESDAY
 
 LIKE = Value.LIKE
@@ -23,6 +23,7 @@ SONG = Item(Kind.SONG, "907242702")
 OTHER_SONG = Item(Kind.SONG, "907242703")
 APPLICATION_ID = int.from_bytes(b"Like")
 PAGE_BYTES = 4_096
+SCHEMA = len(opening.migrations())
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ async def test_a_closed_database_is_one_file(store, ada, path):
 @pytest.mark.usefixtures("store")
 async def test_a_new_database_is_marked_as_ours_with_its_schemas_number(path):
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
-    assert ask(path, "PRAGMA user_version") == len(opening.migrations()) == 1
+    assert ask(path, "PRAGMA user_version") == SCHEMA
 
 
 @pytest.mark.usefixtures("ada")
@@ -220,6 +221,79 @@ async def test_an_empty_file_becomes_a_database(path):
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
 
 
+# Long reads
+
+
+async def test_what_reads_all_ratings_leaves_the_loop_alone_and_point_reads_stay_on_it(store, ada):
+    threads: list[str] = []
+
+    def note(_cursor, sql, _bindings):
+        if "SELECT" in sql:
+            threads.append(threading.current_thread().name)
+        return True
+
+    store._scanner._connection.exec_trace = note
+    store._reader.exec_trace = note
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    await store.changes(ada, after=1, limit=9)
+    await store.names(ada, [SONG])
+    inline, threads[:] = threads.copy(), []
+    await store.newest_ratings(ada, after=None, limit=9)
+    await store.forget(ada, before=TUESDAY, limit=9)
+
+    assert set(inline) == {"MainThread"}
+    assert {name.partition("_")[0] for name in threads} == {"likewise-reader"}
+
+
+async def test_more_lists_than_may_wait_are_refused(store, ada, monkeypatch):
+    monkeypatch.setattr(scans, "SCANS_WAITING_MAX", 3)
+
+    outcomes = await asyncio.gather(
+        *(store.newest_ratings(ada, after=None, limit=9) for _ in range(5)), return_exceptions=True
+    )
+
+    assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 3 + [True] * 2
+    assert (await store.newest_ratings(ada, after=None, limit=9)).total == 0
+
+
+async def test_a_list_that_cannot_be_read_is_said_to_be_unavailable(store, ada):
+    for connection in (store._scanner._connection, store._reader):
+        connection.execute("SELECT 1")
+        connection.set_authorizer(lambda *_: apsw.SQLITE_DENY)
+
+    for read in (
+        store.newest_ratings(ada, after=None, limit=9),
+        store.changes(ada, after=0, limit=9),
+        store.names(ada, [SONG]),
+        store.named(ada, Clue.ISRC, ["USUG12002836"], limit=2),
+    ):
+        with pytest.raises(StoreUnavailable, match="the database failed"):
+            await read
+    store._scanner._connection.set_authorizer(None)
+    store._reader.set_authorizer(None)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("clue", Clue)
+def test_each_clue_is_looked_up_in_an_index(path, clue):
+    connection = apsw.Connection(str(path))
+    [plan] = connection.execute(f"EXPLAIN QUERY PLAN {names._NAMED[clue]}", (0, "x", 2)).fetchall()
+    connection.close()
+
+    assert f"USING INDEX item_names_by_{clue.value}" in str(plan)
+
+
+@pytest.mark.usefixtures("store")
+def test_library_ids_of_a_list_are_looked_up_in_an_index(path):
+    connection = apsw.Connection(str(path))
+    names = ("listener", "value", "kinds", "time", "after_kind", "after_id", "limit")
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {scans._NEWEST}", dict.fromkeys(names, 1)).fetchall()
+    connection.close()
+
+    assert any("library_by_twin (listener=? AND kind=? AND twin=?)" in str(row) for row in plan)
+    assert any("SEARCH ratings USING PRIMARY KEY (listener=?)" in str(row) for row in plan)
+
+
 # Migrations
 
 
@@ -236,8 +310,27 @@ async def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_has(store
         await store.close()
 
     assert ratings == [Rating(SONG, LIKE, MONDAY)]
-    assert ask(path, "PRAGMA user_version") == 2
+    assert ask(path, "PRAGMA user_version") == SCHEMA + 1
     assert ask(path, "SELECT count(*) FROM later") == 1
+
+
+async def test_a_database_of_the_first_schema_keeps_its_ratings_and_can_be_followed(path):
+    connection = opening.connect(str(path), create=True)
+    connection.execute(opening.migrations()[0])
+    connection.execute("INSERT INTO listeners (name, storefront, changes) VALUES ('ada', 'us', 7), ('ben', 'jp', 0)")
+    connection.execute("INSERT INTO ratings VALUES (1, 1, '907242702', 1, ?, 7)", (MONDAY,))
+    connection.pragma("application_id", APPLICATION_ID)
+    connection.pragma("user_version", 1)
+    connection.close()
+
+    store = await open_store(f"sqlite:///{path}", create=False)
+    listeners = await store.listeners()
+    pages = [await store.changes(listener, after=0, limit=9) for listener in listeners]
+    await store.close()
+
+    assert pages[0].changes == [Changed(SONG, LIKE, MONDAY, 7)]
+    assert [page.history[:2] for page in pages] == [(7, 0), (0, 0)]
+    assert pages[0].history.era != pages[1].history.era
 
 
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path, monkeypatch):
@@ -249,15 +342,17 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path,
     with pytest.raises(StoreError, match="nowhere"):
         await open_store(f"sqlite:///{path}")
     assert schema(path) == before
-    assert ask(path, "PRAGMA user_version") == 1
+    assert ask(path, "PRAGMA user_version") == SCHEMA
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(store, path):
     await store.close()
-    ask(path, "PRAGMA user_version = 2")
+    ask(path, f"PRAGMA user_version = {SCHEMA + 1}")
     before = path.read_bytes()
 
-    with pytest.raises(StoreUnusable, match=r"newer Likewise \(schema 2, this one knows 1\)") as refusal:
+    with pytest.raises(
+        StoreUnusable, match=rf"newer Likewise \(schema {SCHEMA + 1}, this one knows {SCHEMA}\)"
+    ) as refusal:
         await open_store(f"sqlite:///{path}")
     assert refusal.value.hint == "upgrade this Likewise"
     assert path.read_bytes() == before
@@ -314,7 +409,7 @@ def test_a_database_that_another_program_begins_while_we_look_at_it_is_ours(path
 
     assert len(others) == 1
     assert connection.execute("SELECT count(*) FROM listeners").get == 0
-    assert connection.pragma("user_version") == 1
+    assert connection.pragma("user_version") == SCHEMA
 
 
 # What is no database of ours

@@ -115,12 +115,108 @@ class Rating(NamedTuple):
     time: Time
 
 
+class Keep(Enum):
+    """What is stored already and stays as it is, whatever a change says; `number` is how stores are told."""
+
+    NEWER = 1
+    """What was rated or cleared at the change's time or later."""
+    RATED = 2
+    """Whatever is rated now."""
+
+    @property
+    def number(self) -> int:
+        return self.value
+
+
 class Change(NamedTuple):
-    """One thing to write: set a rating, or clear it (`value` None), perhaps only a rating of the value `only`."""
+    """One thing to write: set a rating, or clear it (`value` None), perhaps only a rating of the value `only`.
+
+    `time` is when that happened, None for the present; `unless` says what it must not replace.
+    """
 
     item: Item
     value: Value | None
     only: Value | None = None
+    time: Time | None = None
+    unless: Keep | None = None
+
+
+class History(NamedTuple):
+    """Where one listener's numbered changes stand: `last` is the number of the last one.
+
+    Of the changes up to number `forgotten` some have left no trace, so nobody can follow from before it. `era` is
+    drawn at random with each listener: numbers of one era never mean anything in another.
+    """
+
+    last: int
+    forgotten: int
+    era: int
+
+
+class Changed(NamedTuple):
+    """What became of one item by the listener's change `number`; `value` None says that its rating was cleared."""
+
+    item: Item
+    value: Value | None
+    time: Time
+    number: int
+
+
+class ChangesPage(NamedTuple):
+    """Changes in the order of their numbers, and the history at the moment they were read."""
+
+    changes: list[Changed]
+    history: History
+
+
+class Place(NamedTuple):
+    """Where a rating stands in the list of the newest: by time, newest first, then by kind's number and id."""
+
+    time: Time
+    item: Item
+
+
+class ListedRating(NamedTuple):
+    """A rating with both of its addresses: `item` is where it is stored, `library_item` its library id, if any.
+
+    An upload is both.
+    """
+
+    item: Item
+    value: Value
+    time: Time
+    library_item: Item | None
+
+
+class RatingsPage(NamedTuple):
+    """`total` counts all ratings that match, on whatever page; `history` is of the moment they were read."""
+
+    ratings: list[ListedRating]
+    total: int
+    history: History
+
+
+class ItemName(NamedTuple):
+    """What is known about an item: its names, and how other catalogs call it. None is unknown; no text is empty.
+
+    A playlist's or station's owner is its `artist`. `isrc` is of ISO 3901, without hyphens; `musicbrainz_id` a UUID in
+    lower case. `item_name_of` makes one of anything.
+    """
+
+    item: Item
+    title: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    isrc: str | None = None
+    musicbrainz_id: str | None = None
+
+
+class Clue(Enum):
+    """By what an item is looked up: a fact of `ItemName`, or the key that `likewise.matching` makes of two."""
+
+    ISRC = "isrc"
+    MUSICBRAINZ_ID = "musicbrainz_id"
+    MATCH_KEY = "match_key"
 
 
 class Storefront(NamedTuple):
@@ -175,6 +271,48 @@ class UserToken(NamedTuple):
     created: Time
     expires: Time
     revoked: Time | None = None
+
+
+NAME_CHARACTERS_MAX = 500
+"""The most characters of a title, an artist or an album; what is longer is cut."""
+
+_has_isrc = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}").fullmatch
+_has_uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+# Controls, among them NUL, which no text of PostgreSQL may hold, and halves of surrogate pairs, which no UTF-8 may.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+def item_name_of(
+    item: Item,
+    *,
+    title: str | None = None,
+    artist: str | None = None,
+    album: str | None = None,
+    isrc: str | None = None,
+    musicbrainz_id: str | None = None,
+) -> ItemName:
+    """Name an item with what anybody says of it: texts are trimmed and cut; raise `BadName` for a bad ISRC or UUID."""
+    return ItemName(item, _text_of(title), _text_of(artist), _text_of(album), isrc_of(isrc), _uuid_of(musicbrainz_id))
+
+
+def _text_of(text: str | None) -> str | None:
+    return " ".join(_UNFIT.sub(" ", text or "").split())[:NAME_CHARACTERS_MAX].rstrip() or None
+
+
+def isrc_of(text: str | None) -> str | None:
+    """Read an ISRC (ISO 3901) in any case, with hyphens or without; None for none. Raise `BadName`."""
+    isrc = (text or "").strip().replace("-", "").upper()
+    if isrc and not _has_isrc(isrc):
+        raise BadName(f"{text!r} is no ISRC", "an ISRC looks like USUG12002836", about="isrc")
+    return isrc or None
+
+
+def _uuid_of(text: str | None) -> str | None:
+    uuid = (text or "").strip().lower()
+    if uuid and not _has_uuid(uuid):
+        hint = "a MusicBrainz id looks like b84ee12a-09ef-421b-82de-0441a926375b"
+        raise BadName(f"{text!r} is no MusicBrainz id", hint, about="musicbrainz_id")
+    return uuid or None
 
 
 has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch

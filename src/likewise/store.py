@@ -29,13 +29,18 @@ from typing import NamedTuple
 
 from likewise.domain import (
     Change,
+    ChangesPage,
+    Clue,
     DeveloperKey,
     Item,
+    ItemName,
     Kind,
     LibraryItem,
     LibraryPage,
     Listener,
+    Place,
     Rating,
+    RatingsPage,
     Time,
     UserToken,
     Value,
@@ -90,9 +95,15 @@ class Store(ABC):
     async def write(self, listener: Listener, changes: Sequence[Change], *, now: Time) -> list[bool]:
         """Set and clear ratings in one transaction, in order; say of each change whether it did anything.
 
-        Setting moves the time to `now` even when the value stays. Setting a library item the store has not met makes
-        it known, as an upload. Nothing is done to a dead library id. Clearing does nothing where nothing is rated, or
-        where the value is not the change's `only`. Raise `ListenerRemoved`.
+        Setting moves the time even when the value stays: to the change's own, else to `now`. Setting a library item
+        the store has not met makes it known, as an upload. Nothing is done to a dead library id. Clearing does nothing
+        where nothing is rated, or where the value is not the change's `only`; the time of what was cleared before
+        stays.
+
+        What the change's `unless` keeps is decided inside the transaction, by what is stored under both addresses:
+        `Keep.NEWER` leaves a rating or tombstone whose time is the change's or later, `Keep.RATED` leaves whatever is
+        rated. A change with a time of its own does nothing where that value is stored with that time already; one
+        without is a new rating, and always counts. Raise `ListenerRemoved`.
         """
 
     async def put(self, listener: Listener, item: Item, value: Value, *, now: Time) -> None:
@@ -113,6 +124,67 @@ class Store(ABC):
         They come in the order of kinds' numbers and ids, each once, under the item it is stored under. A page costs the
         same wherever it is, and what changes between two pages moves no other rating from one to the other. A removed
         listener has none.
+        """
+
+    @abstractmethod
+    async def newest_ratings(
+        self,
+        listener: Listener,
+        *,
+        after: Place | None,
+        limit: int,
+        kinds: Collection[Kind] | None = None,
+        value: Value | None = None,
+    ) -> RatingsPage:
+        """Return a page of a listener's ratings, newest first: at most `limit` of those that come after `after`.
+
+        Only those of `kinds` and of `value` are shown and counted, None for all; the kind that counts is that of the
+        item a rating is stored under. Page, total and history are of one moment. A page costs the same wherever it
+        is, and what changes between two pages moves no other rating from one to the other. Raise `ListenerRemoved`.
+        """
+
+    @abstractmethod
+    async def changes(self, listener: Listener, *, after: int, limit: int) -> ChangesPage:
+        """Return the first `limit` changes with a number over `after`, in the order of their numbers.
+
+        Each item is there at most once, under the item it is stored under, with its last change: whoever applies every
+        page, and goes on after the number of its last change, or after `history.last` where a page is not full, has
+        what `ratings` has. A link is no change of a rating; but a rating that moves with one is two, the one it
+        leaves and the one it becomes. Where `after` is under `history.forgotten`, clearings may be missing.
+        Page and history are of one moment. Where there is nothing new this takes one point read. Raise
+        `ListenerRemoved`.
+        """
+
+    @abstractmethod
+    async def forget(self, listener: Listener, *, before: Time, limit: int) -> int:
+        """Remove at most `limit` tombstones with a time before `before`, first changes first; say how many.
+
+        The listener's `history.forgotten` becomes the number of the last of them. A removed listener has none.
+        """
+
+    # Names
+
+    @abstractmethod
+    async def learn(self, listener: Listener | None, names: Sequence[ItemName]) -> None:
+        """Keep what is said about at most 1 000 items; a fact replaces what was known, a None nothing.
+
+        What is said about items of the catalog is for everybody, about those of a library for `listener` alone, who
+        may be None where there are none of these. Of names for one item the later counts. The two are kept apart, so
+        when this fails, one may be kept without the other; again does no harm. Raise `ListenerRemoved`.
+        """
+
+    @abstractmethod
+    async def names(self, listener: Listener | None, items: Collection[Item]) -> list[ItemName]:
+        """Return what is known about these items, in any order; of library items only the listener's."""
+
+    @abstractmethod
+    async def named(
+        self, listener: Listener | None, clue: Clue, texts: Collection[str], *, limit: int
+    ) -> dict[str, list[ItemName]]:
+        """Return for each of `texts` at most `limit` items that have it as `clue`; those without any are left out.
+
+        First those of the catalog, then the listener's own, each in the order of kinds' numbers and ids. Two are
+        enough to tell what is found from what is ambiguous.
         """
 
     # The library
@@ -174,7 +246,7 @@ class Store(ABC):
 
     @abstractmethod
     async def remove_listener(self, name: str) -> None:
-        """Forget a listener with ratings, library and user tokens; raise `NoSuchThing`."""
+        """Forget a listener with ratings, library, names and user tokens; raise `NoSuchThing`."""
 
     # Developer keys
 
@@ -251,6 +323,13 @@ class Store(ABC):
         """Look for what contradicts itself, at one moment, while others read and write on."""
 
     # The store itself
+
+    @abstractmethod
+    async def begin_chore(self, chore: str, *, every: int, now: Time) -> bool:
+        """Say whether a chore is the caller's to do: of all that ask within `every` milliseconds, only the first.
+
+        A clock that was set back makes nobody wait longer than that.
+        """
 
     @abstractmethod
     async def ping(self) -> None:

@@ -29,8 +29,23 @@ from hypothesis.stateful import (
 
 from likewise.app import App
 from likewise.config import Settings
-from likewise.domain import TWINS, Change, DeveloperKey, Item, Kind, LibraryItem, Listener, Rating, Time, Value
+from likewise.domain import (
+    TWINS,
+    Change,
+    DeveloperKey,
+    Item,
+    Keep,
+    Kind,
+    LibraryItem,
+    ListedRating,
+    Listener,
+    Place,
+    Rating,
+    Time,
+    Value,
+)
 from likewise.errors import LinkRefused, ResourceNotFound
+from likewise.store import Store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.contract.adapters import ADAPTERS, Database, Row
 from tests.house import DISLIKE_BODY, KEY_ID, LIKE_BODY, MONDAY, TEAM_ID, Clock, House, issue_user_token
@@ -49,6 +64,7 @@ class Model:
 
     def __init__(self) -> None:
         self.rated: dict[Item, tuple[Value, Time]] = {}
+        self.cleared: dict[Item, Time] = {}
         self.twins: dict[Item, Item | None] = {}
         self.added: dict[Item, tuple[Time, int]] = {}
         self.dead: set[Item] = set()
@@ -66,14 +82,43 @@ class Model:
         if item.kind.is_library and item not in self.twins:
             self.meet(item, None, now)
         self.rated[self.home(item)] = (value, now)
+        self.cleared.pop(self.home(item), None)
         return True
 
-    def clear(self, item: Item, only: Value | None = None) -> bool:
+    def clear(self, item: Item, now: Time, only: Value | None = None) -> bool:
         rating = self.get(item)
         if rating is None or only not in {None, rating.value}:
             return False
-        del self.rated[self.home(item)]
+        self.forget(self.home(item), now)
         return True
+
+    def forget(self, home: Item, now: Time) -> None:
+        if self.rated.pop(home, None) is not None:
+            self.cleared[home] = now
+
+    def bring(self, change: Change, now: Time) -> bool:
+        """Write what happened at another time, as imports and sync do."""
+        item, value, only, own_time, unless = change
+        time = now if own_time is None else own_time
+        home = self.home(item)
+        kept = self.rated.get(home)
+        stored_time = kept[1] if kept else self.cleared.get(home)
+        is_newer = unless is Keep.NEWER and stored_time is not None and stored_time >= time
+        is_rated = unless is Keep.RATED and kept is not None
+        if item in self.dead or is_newer or is_rated or kept == (value, own_time):
+            return False
+        if value is None:
+            return self.clear(item, time, only)
+        if item.kind.is_library and item not in self.twins:
+            self.meet(item, None, now)
+        return self.put(item, value, time)
+
+    def newest(self) -> list[ListedRating]:
+        places = sorted(self.rated.items(), key=lambda each: (-each[1][1], each[0].kind.number, each[0].id))
+        return [
+            ListedRating(item, value, time, item if item.kind.is_library else self.address(item))
+            for item, (value, time) in places
+        ]
 
     def meet(self, library_item: Item, twin: Item | None, now: Time) -> None:
         self.twins[library_item] = twin
@@ -87,18 +132,20 @@ class Model:
             return False
         if library_item not in self.twins:
             self.meet(library_item, None, now)
-        own = self.rated.pop(library_item, None)
+        own = self.rated.get(library_item)
         if own is not None:
+            self.forget(library_item, now)
             catalog = self.rated.get(catalog_item)
             self.rated[catalog_item] = own if catalog is None or own[1] > catalog[1] else catalog
+            self.cleared.pop(catalog_item, None)
         self.twins[library_item] = catalog_item
         return True
 
-    def unlink(self, library_item: Item) -> bool:
+    def unlink(self, library_item: Item, now: Time) -> bool:
         if library_item not in self.twins:
             return False
         del self.twins[library_item]
-        self.rated.pop(library_item, None)
+        self.forget(library_item, now)
         self.dead.add(library_item)
         return True
 
@@ -106,6 +153,20 @@ class Model:
         """Return the items of one library kind, newest first."""
         items = sorted((item for item in self.twins if item.kind is kind), key=lambda item: self.added[item])
         return [LibraryItem(item, self.twins[item], self.added[item][0]) for item in reversed(items)]
+
+
+class Mirror:
+    """Somebody else's copy of one listener's ratings. `cursor` is what the subject needs to go on from."""
+
+    def __init__(self) -> None:
+        self.rated: dict[Item, Any] = {}
+        self.cursor: Any = None
+
+    def apply(self, item: Item, rating: Any | None) -> None:
+        if rating is None:
+            self.rated.pop(item, None)
+        else:
+            self.rated[item] = rating
 
 
 class Subject(ABC):
@@ -129,6 +190,22 @@ class Subject(ABC):
 
     @abstractmethod
     async def unfavorite(self, name: str, items: Sequence[Item], now: Time) -> list[bool] | None: ...
+
+    @abstractmethod
+    async def bring(self, name: str, changes: Sequence[Change], now: Time) -> list[bool] | None:
+        """Write what happened at other times; None where there is no way to."""
+
+    @abstractmethod
+    async def newest(self, name: str, limit: int) -> list[Any]:
+        """Read the list of the newest, page after page."""
+
+    @abstractmethod
+    async def purge(self, name: str, before: Time, limit: int) -> int:
+        """Remove tombstones; return how many."""
+
+    @abstractmethod
+    async def follow(self, name: str, mirror: Mirror, limit: int) -> None:
+        """Bring a mirror up to date, page after page."""
 
     @abstractmethod
     async def add(self, name: str, items: Sequence[Item], now: Time) -> list[Item]:
@@ -161,6 +238,33 @@ class Subject(ABC):
         """Return what the database keeps of the listener's ratings."""
 
 
+async def newest_of(store: Store, listener: Listener, limit: int) -> list[ListedRating]:
+    ratings: list[ListedRating] = []
+    after: Place | None = None
+    while True:
+        page = await store.newest_ratings(listener, after=after, limit=limit)
+        ratings += page.ratings
+        if len(page.ratings) < limit:
+            return ratings
+        after = Place(page.ratings[-1].time, page.ratings[-1].item)
+
+
+async def follow(store: Store, listener: Listener, mirror: Mirror, limit: int) -> None:
+    while True:
+        cursor = mirror.cursor or 0
+        changes, history = await store.changes(listener, after=cursor, limit=limit)
+        if cursor < history.forgotten:
+            mirror.rated = {each.item: Rating(*each[:3]) for each in await newest_of(store, listener, limit)}
+            mirror.cursor = history.last
+            return
+        for item, value, time, _number in changes:
+            mirror.apply(item, None if value is None else Rating(item, value, time))
+        if len(changes) < limit:
+            mirror.cursor = history.last
+            return
+        mirror.cursor = changes[-1].number
+
+
 class StoreSubject(Subject):
     def __init__(self, adapter: Callable[[Path], Database]) -> None:
         self._adapter = adapter
@@ -190,6 +294,18 @@ class StoreSubject(Subject):
     async def unfavorite(self, name: str, items: Sequence[Item], now: Time) -> list[bool]:
         changes = [Change(item, None, Value.LIKE) for item in items]
         return await self._store.write(self._listeners[name], changes, now=now)
+
+    async def bring(self, name: str, changes: Sequence[Change], now: Time) -> list[bool]:
+        return await self._store.write(self._listeners[name], changes, now=now)
+
+    async def newest(self, name: str, limit: int) -> list[Any]:
+        return list(await newest_of(self._store, self._listeners[name], limit))
+
+    async def follow(self, name: str, mirror: Mirror, limit: int) -> None:
+        await follow(self._store, self._listeners[name], mirror, limit)
+
+    async def purge(self, name: str, before: Time, limit: int) -> int:
+        return await self._store.forget(self._listeners[name], before=before, limit=limit)
 
     async def add(self, name: str, items: Sequence[Item], now: Time) -> list[Item]:
         pairs = [(self._fresh(TWINS[item.kind]), item) for item in items]
@@ -301,6 +417,19 @@ class HttpSubject(Subject):
         response = await self._ask(name, "DELETE", "/v1/me/favorites", now, params=by_type(items))
         assert response.status_code == 202
 
+    async def bring(self, name: str, changes: Sequence[Change], now: Time) -> None:
+        pass
+
+    async def newest(self, name: str, limit: int) -> list[Any]:
+        return [self.told(each) for each in await newest_of(self._app.store, self._listeners[name], limit)]
+
+    async def follow(self, name: str, mirror: Mirror, limit: int) -> None:
+        await follow(self._app.store, self._listeners[name], mirror, limit)
+        mirror.rated = {item: self.told(rating) for item, rating in mirror.rated.items()}
+
+    async def purge(self, name: str, before: Time, limit: int) -> int:
+        return await self._app.store.forget(self._listeners[name], before=before, limit=limit)
+
     async def add(self, name: str, items: Sequence[Item], now: Time) -> list[Item]:
         response = await self._ask(name, "POST", "/v1/me/library", now, params=by_type(items))
         assert response.status_code == 202
@@ -370,20 +499,27 @@ class HttpSubject(Subject):
 
     def told(self, what: Any) -> Any:
         match what:
+            case ListedRating(item, value, time, library_item):
+                return item.kind.type, item.id, int(value), time, library_item and library_item.id
             case Rating(item, value, _):
                 return item.kind.type, item.id, int(value)
             case LibraryItem(item, twin, _):
                 return item.kind.type, item.id, None if twin is None else twin.id
-            case _:
-                return None
+            case tuple() | None:
+                return what
 
 
 names = st.sampled_from(LISTENERS)
 times = st.integers(MONDAY, MONDAY + 2)
 values = st.sampled_from(Value)
+keeps = st.sampled_from(Keep)
 catalog_items = st.sampled_from(CATALOG_ITEMS)
 addable_catalog_items = st.sampled_from(ADDABLE_ITEMS)
 addable_items = st.lists(addable_catalog_items, min_size=1, max_size=3, unique=True)
+
+
+def happenings(items: st.SearchStrategy[Item]) -> st.SearchStrategy[Change]:
+    return st.builds(Change, items, values | st.none(), values | st.none(), times | st.none(), keeps | st.none())
 
 
 class Histories(RuleBasedStateMachine):
@@ -403,6 +539,7 @@ class Histories(RuleBasedStateMachine):
         self._run(subject.open(Path(self._folder.name)))
         self._change_seen = dict.fromkeys(LISTENERS, 0)
         self._rows_seen: dict[str, list[Row]] = {name: [] for name in LISTENERS}
+        self._mirrors = {name: [Mirror(), Mirror()] for name in LISTENERS}
 
     def _run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
         return self._runner.run(coroutine)
@@ -422,7 +559,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=names, item=items, now=times)
     def delete(self, name: str, item: Item, now: Time) -> None:
-        assert self._run(self._subject.delete(name, item, now)) == self._models[name].clear(item)
+        assert self._run(self._subject.delete(name, item, now)) == self._models[name].clear(item, now)
 
     @rule(name=names, items=several_items, now=times)
     def favorite(self, name: str, items: list[Item], now: Time) -> None:
@@ -433,8 +570,59 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names, items=several_items, now=times)
     def unfavorite(self, name: str, items: list[Item], now: Time) -> None:
         done = self._run(self._subject.unfavorite(name, items, now))
-        expected = [self._models[name].clear(item, only=Value.LIKE) for item in items]
+        expected = [self._models[name].clear(item, now, only=Value.LIKE) for item in items]
         assert done in (None, expected)
+
+    @rule(name=names, happened=st.lists(happenings(items), min_size=1, max_size=4), now=times)
+    def bring(self, name: str, happened: list[Change], now: Time) -> None:
+        done = self._run(self._subject.bring(name, happened, now))
+        if done is not None:
+            model = self._models[name]
+            assert done == [model.bring(change, now) for change in happened]
+
+    @rule(name=names, before=times, limit=st.integers(1, 3))
+    def purge(self, name: str, before: Time, limit: int) -> None:
+        model = self._models[name]
+        old = [item for item, time in model.cleared.items() if time < before]
+        gone = self._run(self._subject.purge(name, before, limit))
+        assert gone == min(limit, len(old))
+        kept = {row.item for row in self._subject.rows(name)}
+        lost = [item for item in old if item not in kept]
+        assert len(lost) == gone
+        for item in lost:
+            del model.cleared[item]
+
+    @rule(name=names, which=st.integers(0, 1), limit=st.integers(1, 4))
+    def follow(self, name: str, which: int, limit: int) -> None:
+        """Whoever follows the changes, in pages of any size and from any moment on, has what is rated."""
+        mirror = self._mirrors[name][which]
+        self._run(self._subject.follow(name, mirror, limit))
+        self._check_mirror(name, mirror)
+
+    @rule(name=names, limit=st.integers(1, 4), value=values, items=several_items, now=times)
+    def follow_while_others_write(self, name: str, limit: int, value: Value, items: list[Item], now: Time) -> None:
+        mirror = self._mirrors[name][0]
+
+        async def do_both() -> None:
+            _, *done = await asyncio.gather(
+                self._subject.follow(name, mirror, limit),
+                *(self._subject.put(name, item, value, now) for item in items),
+            )
+            assert done == [self._models[name].put(item, value, now) for item in items]
+            await self._subject.follow(name, mirror, limit)
+
+        self._run(do_both())
+        self._check_mirror(name, mirror)
+
+    def _check_mirror(self, name: str, mirror: Mirror) -> None:
+        rated = self._models[name].rated
+        assert mirror.rated == {item: self._subject.told(Rating(item, *kept)) for item, kept in rated.items()}
+
+    @rule(name=names, limit=st.integers(1, 4))
+    def newest(self, name: str, limit: int) -> None:
+        """The list of the newest has each rating once, whatever the size of its pages."""
+        expected = [self._subject.told(rating) for rating in self._models[name].newest()]
+        assert self._run(self._subject.newest(name, limit)) == expected
 
     @rule(target=library_items, name=names, items=addable_items, now=times)
     def add(self, name: str, items: list[Item], now: Time) -> Any:
@@ -461,7 +649,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=names, library_item=library_items, now=times)
     def unlink(self, name: str, library_item: Item, now: Time) -> None:
-        assert self._run(self._subject.unlink(name, library_item, now)) == self._models[name].unlink(library_item)
+        assert self._run(self._subject.unlink(name, library_item, now)) == self._models[name].unlink(library_item, now)
 
     @rule(
         target=library_items,
@@ -522,7 +710,7 @@ class Histories(RuleBasedStateMachine):
 
         model = self._models[name]
         expected = [
-            model.clear(item) if value is None else model.put(item, value, now)
+            model.clear(item, now) if value is None else model.put(item, value, now)
             for item, value in catalog_values.items()
         ]
         assert self._run(change_all()) == expected

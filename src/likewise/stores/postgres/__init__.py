@@ -22,15 +22,21 @@ from likewise.domain import (
     KINDS_BY_NUMBER,
     TWINS,
     Change,
+    ChangesPage,
+    Clue,
     DeveloperKey,
     Item,
+    ItemName,
     Kind,
     LibraryItem,
     LibraryPage,
     Listener,
+    Place,
     Rating,
+    RatingsPage,
     Time,
     UserToken,
+    Value,
 )
 from likewise.errors import (
     AlreadyExists,
@@ -44,7 +50,7 @@ from likewise.errors import (
 from likewise.records import KeyRecord, Record
 from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
-from likewise.stores.postgres import keeping
+from likewise.stores.postgres import keeping, lists
 from likewise.stores.postgres.opening import (
     CALL_SECONDS_MAX,
     FAULTS,
@@ -55,7 +61,7 @@ from likewise.stores.postgres.opening import (
     open_pool,
     unavailable,
 )
-from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
+from likewise.stores.rows import VALUES, learned, library_item_of, name_row, place_of, user_token_of
 
 Result = TypeVar("Result")
 
@@ -75,7 +81,9 @@ _OWN_FAULTS = (
 
 _NOT_DONE = object()
 
-_WRITE = "SELECT likewise.write($1, $2, $3, $4, $5, $6)"
+_WRITE = "SELECT likewise.write($1, $2, $3, $4, $5, $6, $7, $8)"
+_FORGET = "SELECT likewise.forget($1, $2, $3, $4)"
+_LEARN = "SELECT likewise.learn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _ADD = "SELECT likewise.add($1, $2, $3, $4, $5)"
 _LINK = "SELECT likewise.link($1, $2, $3, $4, $5)"
 _UNLINK = "SELECT likewise.unlink($1, $2, $3, $4)"
@@ -132,6 +140,14 @@ LEFT JOIN (
     LIMIT $3 OFFSET $4
 ) AS page ON true
 ORDER BY page.added DESC, page.change DESC
+"""
+
+_BEGIN_CHORE = """
+INSERT INTO likewise.chores AS known
+VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET time = excluded.time
+WHERE known.time <= $2::bigint - $3::bigint OR known.time > $2::bigint
+RETURNING name
 """
 
 _LISTENERS = "SELECT listener, name, storefront FROM likewise.names"
@@ -241,6 +257,11 @@ class PostgresStore(Store):
             [change.item.id for change in changes],
             [change.value for change in changes],
             [change.only for change in changes],
+            # NULL for none at all, as most writes have.
+            [change.time for change in changes] if any(change.time is not None for change in changes) else None,
+            [change.unless and change.unless.number for change in changes]
+            if any(change.unless for change in changes)
+            else None,
             now,
         )
         if done is None:
@@ -289,6 +310,47 @@ class PostgresStore(Store):
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
         rows = await self._fetch(_RATINGS_PAGE, listener.id, *place_of(after), limit)
         return [Rating(Item(KINDS_BY_NUMBER[kind], id), VALUES[value], time) for kind, id, value, time in rows]
+
+    async def newest_ratings(
+        self,
+        listener: Listener,
+        *,
+        after: Place | None,
+        limit: int,
+        kinds: Collection[Kind] | None = None,
+        value: Value | None = None,
+    ) -> RatingsPage:
+        return await lists.newest_ratings(self._fetch, listener, after=after, limit=limit, kinds=kinds, value=value)
+
+    async def changes(self, listener: Listener, *, after: int, limit: int) -> ChangesPage:
+        return await lists.changes(self._fetch, listener, after=after, limit=limit)
+
+    async def forget(self, listener: Listener, *, before: Time, limit: int) -> int:
+        tombstones = await lists.tombstones(self._fetch, listener, before=before, limit=limit)
+        if not tombstones:
+            return 0
+        gone: int = await self._submit(_FORGET, listener.id, *map(list, zip(*tombstones, strict=True)))
+        return gone
+
+    # Names
+
+    async def learn(self, listener: Listener | None, names: Sequence[ItemName]) -> None:
+        by_item = {name.item: name for name in learned(names)}
+        parts = lists.by_owner(listener, by_item)
+        if sum(map(len, parts.values())) < len(by_item):
+            raise ListenerRemoved
+        for owner, items in parts.items():
+            columns = zip(*(name_row(by_item[item]) for item in items), strict=True)
+            if await self._submit(_LEARN, owner, *map(list, columns)) is None:
+                raise ListenerRemoved
+
+    async def names(self, listener: Listener | None, items: Collection[Item]) -> list[ItemName]:
+        return await lists.names_of(self._fetch, listener, items)
+
+    async def named(
+        self, listener: Listener | None, clue: Clue, texts: Collection[str], *, limit: int
+    ) -> dict[str, list[ItemName]]:
+        return await lists.named(self._fetch, listener, clue, texts, limit=limit)
 
     # The library
 
@@ -378,7 +440,7 @@ class PostgresStore(Store):
                 )
                 if id is not None:
                     await connection.execute("DELETE FROM likewise.listeners WHERE id = $1", id)
-                    for table in ("ratings", "library", "user_tokens"):
+                    for table in ("ratings", "library", "item_names", "user_tokens"):
                         await connection.execute(f"DELETE FROM likewise.{table} WHERE listener = $1", id)  # noqa: S608 - our own names
                 return id
 
@@ -477,6 +539,9 @@ class PostgresStore(Store):
 
     async def copy_mark(self) -> CopyMark | None:
         return await self._call(copy_mark)
+
+    async def begin_chore(self, chore: str, *, every: int, now: Time) -> bool:
+        return bool(await self._fetch(_BEGIN_CHORE, chore, now, every))
 
     async def ping(self) -> None:
         await self._fetch("SELECT FROM likewise.schema")

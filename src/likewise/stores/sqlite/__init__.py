@@ -1,8 +1,9 @@
 """The store in one SQLite file: write-ahead log, a commit on disk before every acknowledgement.
 
 Reads run where they are asked for, on the event loop: a point read takes a few microseconds, a trip through a thread
-many times that. Writes wait for one writer thread, which commits all that have gathered in one transaction, and
-which also copies the log back into the database, so that the loop never waits for the disk.
+many times that. What reads all of a listener's ratings has a reading thread (`scans.py`). Writes wait for one writer
+thread, which commits all that have gathered in one transaction, and which also copies the log back into the database,
+so that the loop never waits for the disk.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import apsw
 
@@ -19,26 +20,34 @@ from likewise.domain import (
     KINDS_BY_NUMBER,
     TWINS,
     Change,
+    ChangesPage,
+    Clue,
     DeveloperKey,
     Item,
+    ItemName,
     Kind,
     LibraryItem,
     LibraryPage,
     Listener,
+    Place,
     Rating,
+    RatingsPage,
     Time,
     UserToken,
+    Value,
 )
 from likewise.errors import NoSuchListener
 from likewise.records import KeyRecord, Record
 from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
-from likewise.stores.sqlite import keeping, writes
+from likewise.stores.sqlite import keeping, scans, writes
 from likewise.stores.sqlite.keeping import Run, SQLiteSnapshot, findings
+from likewise.stores.sqlite.names import learn, named, names_of
 from likewise.stores.sqlite.opening import MEMORY, connect, copy_mark, prepare, unavailable
 
 Job: TypeAlias = Callable[[apsw.Connection], Any]
+Found = TypeVar("Found")
 
 _CHECKPOINT_PAGES = 1_000
 
@@ -119,7 +128,7 @@ class SQLiteStore(Store):
         if path == MEMORY:
             connection = connect(path)
             prepare(connection, path)
-            return cls(path, connection, connection)
+            return cls(path, connection, connection, connection)
         return await asyncio.get_running_loop().run_in_executor(None, partial(cls._open_file, path, create, alone))
 
     @classmethod
@@ -127,15 +136,18 @@ class SQLiteStore(Store):
         writer = connect(path, create=create)
         try:
             prepare(writer, path, alone=alone)
-            return cls(path, writer, writer if alone else connect(path))
+            if alone:
+                return cls(path, writer, writer, writer)
+            return cls(path, writer, connect(path), connect(path))
         except BaseException:
             writer.close()
             raise
 
-    def __init__(self, path: str, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, path: str, writer: apsw.Connection, reader: apsw.Connection, scanner: apsw.Connection) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
+        self._scanner = scans.Scanner(scanner, has_thread=writer is not reader)
         self._log_pages = 0
         self._is_closed = False
         # With one connection for everything, no read needs a turn: nobody writes between two that follow one another.
@@ -205,6 +217,42 @@ class SQLiteStore(Store):
         rows = self._read(_RATINGS_PAGE, (listener.id, *place_of(after), limit))
         return [Rating(Item(KINDS_BY_NUMBER[kind], id), VALUES[value], time) for kind, id, value, time in rows]
 
+    async def newest_ratings(
+        self,
+        listener: Listener,
+        *,
+        after: Place | None,
+        limit: int,
+        kinds: Collection[Kind] | None = None,
+        value: Value | None = None,
+    ) -> RatingsPage:
+        return await self._scanner.run(
+            partial(scans.newest_ratings, listener=listener.id, after=after, limit=limit, kinds=kinds, value=value)
+        )
+
+    async def changes(self, listener: Listener, *, after: int, limit: int) -> ChangesPage:
+        history = self._read_with(partial(scans.history, listener=listener.id))
+        if history.last <= after:
+            return ChangesPage([], history)
+        return await self._scanner.run(partial(scans.changes, listener=listener.id, after=after, limit=limit))
+
+    def _read_with(self, read: Callable[[apsw.Connection], Found]) -> Found:
+        if not self._is_in_turn:
+            self._begin_turn()
+        try:
+            return read(self._reader)
+        except apsw.Error as error:
+            raise unavailable(error) from error
+
+    async def names(self, listener: Listener | None, items: Collection[Item]) -> list[ItemName]:
+        return self._read_with(partial(names_of, listener=listener.id if listener else None, items=items))
+
+    async def named(
+        self, listener: Listener | None, clue: Clue, texts: Collection[str], *, limit: int
+    ) -> dict[str, list[ItemName]]:
+        owner = listener.id if listener else None
+        return self._read_with(partial(named, listener=owner, clue=clue, texts=texts, limit=limit))
+
     async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
         return [library_item_of(*row) for row in self._read(_LIBRARY, (listener.id, *place_of(after), limit))]
 
@@ -260,6 +308,17 @@ class SQLiteStore(Store):
             partial(writes.write, listener=listener.id, changes=changes, now=now)
         )
         return done
+
+    async def forget(self, listener: Listener, *, before: Time, limit: int) -> int:
+        find = partial(scans.tombstones, listener=listener.id, before=before, limit=limit)
+        tombstones = await self._scanner.run(find)
+        if not tombstones:
+            return 0
+        gone: int = await self._batcher.submit(partial(writes.forget, listener=listener.id, tombstones=tombstones))
+        return gone
+
+    async def learn(self, listener: Listener | None, names: Sequence[ItemName]) -> None:
+        await self._batcher.submit(partial(learn, listener=listener.id if listener else None, names=names))
 
     async def add(self, listener: Listener, links: Sequence[tuple[Item, Item]], *, now: Time) -> None:
         await self._batcher.submit(partial(writes.add, listener=listener.id, links=links, now=now))
@@ -382,6 +441,10 @@ class SQLiteStore(Store):
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def begin_chore(self, chore: str, *, every: int, now: Time) -> bool:
+        is_due: bool = await self._batcher.submit(partial(writes.begin_chore, chore=chore, every=every, now=now))
+        return is_due
+
     async def ping(self) -> None:
         self._read("SELECT 1 FROM listeners LIMIT 1", ())
 
@@ -392,6 +455,7 @@ class SQLiteStore(Store):
         await self._batcher.finish()
         if self._thread is not None:
             self._thread.shutdown()
+        self._scanner.close()
         # The last connection to close copies the log into the database and removes it.
         self._reader.close()
         self._writer.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 import apsw
 
-from likewise.domain import TWINS, Change, DeveloperKey, Item, Time, UserToken
+from likewise.domain import TWINS, Change, DeveloperKey, Item, Keep, Time, UserToken
 from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchKey, NoSuchListener, NoSuchThing
 
 REFUSALS = (AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing)
@@ -28,6 +28,10 @@ INSERT INTO ratings (listener, kind, id, value, time, change)
 VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, time = excluded.time, change = excluded.change
 """
+
+_FORGET = "DELETE FROM ratings WHERE listener = ? AND kind = ? AND id = ? AND change = ? AND value = 0"
+
+_COUNT_FORGOTTEN = "UPDATE listeners SET forgotten = max(forgotten, ?) WHERE id = ?"
 
 _LIBRARY_ROW = "SELECT twin, is_dead FROM library WHERE listener = ? AND kind = ? AND id = ?"
 
@@ -58,24 +62,38 @@ def in_transaction(connection: apsw.Connection, jobs: Sequence[Callable[[apsw.Co
 def write(connection: apsw.Connection, *, listener: int, changes: Sequence[Change], now: Time) -> list[bool]:
     done = [_apply(connection, listener, change, now) for change in changes]
     if not any(done):  # else a change was numbered, on the listener's row
-        _check_listener(connection, listener)
+        check_listener(connection, listener)
     return done
 
 
 def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time) -> bool:
-    item, value, only = change
+    item, value, only, time, unless = change
     if item.kind.is_library:
         place = _stored_at(connection, listener, item)
         if place is None:
             return False
     else:
         place = item
+    if (time is not None or unless is not None) and _is_kept(connection, listener, place, change, now):
+        return False
     if value is None:
-        return _clear(connection, listener, place, only, now)
+        return _clear(connection, listener, place, only, now if time is None else time)
     if place is item and item.kind.is_library:
         _meet(connection, listener, item, now)
-    _set(connection, listener, place, int(value), now)
+    _set(connection, listener, place, int(value), now if time is None else time)
     return True
+
+
+def _is_kept(connection: apsw.Connection, listener: int, place: Item, change: Change, now: Time) -> bool:
+    """Say whether what is stored stays as it is, because the change says so or because it says the same."""
+    row = connection.execute(_GET, (listener, place.kind.number, place.id)).fetchone()
+    if row is None:
+        return False
+    _, value, _, time, unless = change
+    is_same = row == (value, time)
+    is_newer = unless is Keep.NEWER and row[1] >= (now if time is None else time)
+    is_rated = unless is Keep.RATED and row[0] != _TOMBSTONE
+    return is_same or is_newer or is_rated
 
 
 def _stored_at(connection: apsw.Connection, listener: int, item: Item) -> Item | None:
@@ -100,11 +118,11 @@ def _set(connection: apsw.Connection, listener: int, item: Item, value: int, tim
     connection.execute(_PUT, (listener, item.kind.number, item.id, value, time, change))
 
 
-def _clear(connection: apsw.Connection, listener: int, item: Item, only: int | None, now: Time) -> bool:
+def _clear(connection: apsw.Connection, listener: int, item: Item, only: int | None, time: Time) -> bool:
     row = connection.execute(_GET, (listener, item.kind.number, item.id)).fetchone()
     if row is None or row[0] == _TOMBSTONE or (only is not None and row[0] != only):
         return False
-    _set(connection, listener, item, _TOMBSTONE, now)
+    _set(connection, listener, item, _TOMBSTONE, time)
     return True
 
 
@@ -117,9 +135,20 @@ def _next_change(connection: apsw.Connection, listener: int) -> int:
     return change
 
 
-def _check_listener(connection: apsw.Connection, listener: int) -> None:
+def check_listener(connection: apsw.Connection, listener: int) -> None:
     if connection.execute("SELECT 1 FROM listeners WHERE id = ?", (listener,)).fetchone() is None:
         raise ListenerRemoved
+
+
+def forget(connection: apsw.Connection, *, listener: int, tombstones: Sequence[tuple[int, str, int]]) -> int:
+    """Remove tombstones, each a kind, an id and a change number, unless they have changed since; say how many."""
+    gone = 0
+    for kind, id, change in tombstones:
+        connection.execute(_FORGET, (listener, kind, id, change))
+        if connection.changes():
+            gone += 1
+            connection.execute(_COUNT_FORGOTTEN, (change, listener))
+    return gone
 
 
 # The library
@@ -189,7 +218,7 @@ def remove_listener(connection: apsw.Connection, *, name: str) -> None:
     if row is None:
         raise NoSuchListener(name)
     [listener] = row
-    for table in ("ratings", "library", "user_tokens"):
+    for table in ("ratings", "library", "item_names", "user_tokens"):
         connection.execute(f"DELETE FROM {table} WHERE listener = ?", (listener,))  # noqa: S608 - our own names
     connection.execute("DELETE FROM listeners WHERE id = ?", (listener,))
 
@@ -210,7 +239,7 @@ def revoke_developer_key(connection: apsw.Connection, *, key_id: str, now: Time)
 
 
 def add_user_token(connection: apsw.Connection, *, digest: bytes, token: UserToken) -> None:
-    _check_listener(connection, token.listener.id)
+    check_listener(connection, token.listener.id)
     bindings = (digest, token.id, token.listener.id, token.team_id, token.created, token.expires, token.revoked)
     connection.execute("INSERT INTO user_tokens VALUES (?, ?, ?, ?, ?, ?, ?)", bindings)
 
@@ -219,3 +248,14 @@ def revoke_user_token(connection: apsw.Connection, *, token_id: str, now: Time) 
     if connection.execute("SELECT 1 FROM user_tokens WHERE id = ?", (token_id,)).fetchone() is None:
         raise NoSuchThing(f"there is no music user token {token_id}", "see `likewise token list NAME`")
     connection.execute("UPDATE user_tokens SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, token_id))
+
+
+# Chores
+
+
+def begin_chore(connection: apsw.Connection, *, chore: str, every: int, now: Time) -> bool:
+    row = connection.execute("SELECT time FROM chores WHERE name = ?", (chore,)).fetchone()
+    if row is not None and now - every < row[0] <= now:
+        return False
+    connection.execute("INSERT INTO chores VALUES (?, ?) ON CONFLICT DO UPDATE SET time = excluded.time", (chore, now))
+    return True

@@ -1,0 +1,146 @@
+"""What reads all of one listener's ratings: the list of the newest, the change feed, tombstones to remove.
+
+With a million ratings that takes a tenth of a second, so it runs on one reading thread with a connection of its own,
+and the event loop goes on meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from likewise.domain import ChangesPage, History, Kind, Place, RatingsPage, Time, Value
+from likewise.errors import ListenerRemoved, StoreUnavailable
+from likewise.stores.rows import changed_of, listed_rating_of, place_of
+from likewise.stores.sqlite.opening import unavailable
+
+Found = TypeVar("Found")
+
+SCANS_WAITING_MAX = 100
+
+_HISTORY = "SELECT changes, forgotten, era FROM listeners WHERE id = ?"
+
+# Kinds are digits, and come as a text of digits.
+_MATCHING = """
+FROM ratings
+WHERE listener = :listener AND value <> 0
+    AND (:value IS NULL OR value = :value)
+    AND (:kinds IS NULL OR instr(:kinds, kind))
+"""
+
+# The page is found first, so that library ids are looked up for what it shows alone.
+_NEWEST = f"""
+SELECT page.kind, page.id, page.value, page.time, library.id
+FROM (
+    SELECT listener, kind, id, value, time
+    {_MATCHING}
+        AND (:time IS NULL OR time < :time OR (time = :time AND (kind, id) > (:after_kind, :after_id)))
+    ORDER BY time DESC, kind, id
+    LIMIT :limit
+) AS page
+LEFT JOIN library
+    ON library.listener = page.listener AND library.kind = page.kind + 5 AND library.twin = page.id
+    AND NOT library.is_dead
+ORDER BY page.time DESC, page.kind, page.id
+"""  # noqa: S608 - our own words
+
+_TOTAL = f"SELECT count(*) {_MATCHING}"
+
+_CHANGES = """
+SELECT kind, id, value, time, change
+FROM ratings
+WHERE listener = ? AND change > ?
+ORDER BY change
+LIMIT ?
+"""
+
+_TOMBSTONES = """
+SELECT kind, id, change
+FROM ratings
+WHERE listener = ? AND value = 0 AND time < ?
+ORDER BY change
+LIMIT ?
+"""
+
+
+class Scanner:
+    """Runs scans, one at a time, in a thread of their own; inline where the database has one connection only."""
+
+    def __init__(self, connection: apsw.Connection, *, has_thread: bool) -> None:
+        self._connection = connection
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="likewise-reader") if has_thread else None
+
+    async def run(self, scan: Callable[[apsw.Connection], Found]) -> Found:
+        """Return what a scan finds; raise `StoreUnavailable` also where 100 are waiting."""
+        if self._thread is None:
+            return scan(self._connection)  # nobody writes meanwhile
+        if self._waiting >= SCANS_WAITING_MAX:
+            raise StoreUnavailable("too many lists are waiting for the database")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, scan)
+        finally:
+            self._waiting -= 1
+
+    def _run(self, scan: Callable[[apsw.Connection], Found]) -> Found:
+        """Let all that is read see one moment of the database."""
+        try:
+            self._connection.execute("BEGIN")
+            return scan(self._connection)
+        except apsw.Error as error:
+            raise unavailable(error) from error
+        finally:
+            # After a failure of the disk, SQLite has ended the transaction by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._connection.close()
+
+
+def history(connection: apsw.Connection, *, listener: int) -> History:
+    row = connection.execute(_HISTORY, (listener,)).fetchone()
+    if row is None:
+        raise ListenerRemoved
+    return History(*row)
+
+
+def newest_ratings(
+    connection: apsw.Connection,
+    *,
+    listener: int,
+    after: Place | None,
+    limit: int,
+    kinds: Collection[Kind] | None,
+    value: Value | None,
+) -> RatingsPage:
+    kind_number, id = place_of(after.item if after else None)
+    bindings = {
+        "listener": listener,
+        "value": value,
+        "kinds": None if kinds is None else "".join(str(kind.number) for kind in kinds),
+        "time": after.time if after else None,
+        "after_kind": kind_number,
+        "after_id": id,
+        "limit": limit,
+    }
+    moment = history(connection, listener=listener)
+    rows: list[Any] = connection.execute(_NEWEST, bindings).fetchall()
+    [[total]] = connection.execute(_TOTAL, bindings)
+    return RatingsPage([listed_rating_of(*row) for row in rows], total, moment)
+
+
+def changes(connection: apsw.Connection, *, listener: int, after: int, limit: int) -> ChangesPage:
+    moment = history(connection, listener=listener)
+    rows: list[Any] = connection.execute(_CHANGES, (listener, after, limit)).fetchall()
+    return ChangesPage([changed_of(*row) for row in rows], moment)
+
+
+def tombstones(connection: apsw.Connection, *, listener: int, before: Time, limit: int) -> list[tuple[int, str, int]]:
+    rows: list[Any] = connection.execute(_TOMBSTONES, (listener, before, limit)).fetchall()
+    return rows
