@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header
 
 # Where a target's own output belongs to its program, what happens before goes to stderr.
 .SILENT:
@@ -43,7 +44,9 @@ format: install ## Format the code and mend what the linter can.
 lock: ## Pin the newest versions that pyproject.toml allows, by version and hash.
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --group dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) --constraints requirements/dev.lock --extra postgres pyproject.toml -o requirements/serve.lock
+	$(COMPILE) --constraints requirements/dev.lock --group pyproject.toml:build -o requirements/build.lock
 
 bench: install ## Measure against nginx and an empty application (needs wrk, nginx and two cores).
 	$(BIN)/python benchmarks/serving.py $(ARGS)
