@@ -254,6 +254,10 @@ def test_an_unknown_variable_is_named_with_the_nearest_known_one(name, sentence)
     assert said.startswith(sentence)
 
 
+def test_variables_that_mean_something_to_others_are_not_complained_of():
+    assert unknown_variables({"LIKEWISE_URL": "1"}, also_known=["LIKEWISE_URL"]) == []
+
+
 def test_unknown_variables_are_named_in_order():
     sentences = unknown_variables({"LIKEWISE_ZZZ": "1", "LIKEWISE_AAA": "1"})
 

@@ -1,7 +1,7 @@
 """Settings: read once, checked together, frozen, printable. The environment is handed in."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -112,13 +112,16 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
     return _checked_together(Settings(**values), flags or {})
 
 
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Return a sentence on each `LIKEWISE_` variable that means nothing to us, for it may be misspelled."""
+def unknown_variables(environment: Mapping[str, str], *, also_known: Collection[str] = ()) -> list[str]:
+    """Return a sentence on each `LIKEWISE_` variable that means nothing to us, for it may be misspelled.
+
+    `also_known` means something to others.
+    """
     known = [variable(each.name) for each in fields(Settings)]
     known += [variable(each.name) + _SUFFIX_FILE for each in fields(Settings) if each.metadata["is_secret"]]
     sentences = []
     for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and name not in also_known:
             close = get_close_matches(name, known, n=1)
             guess = f"; did you mean {close[0]}?" if close else ""
             sentences.append(f"the variable {name} is no setting{guess}")

@@ -13,8 +13,11 @@ COMMANDS = {
     "dev": ("likewise.cli.dev", "dev"),
     "key": ("likewise.cli.keys", "key"),
     "library": ("likewise.cli.library", "library"),
+    "list": ("likewise.cli.ratings", "list_"),
     "listener": ("likewise.cli.listeners", "listener"),
+    "rate": ("likewise.cli.ratings", "rate"),
     "serve": ("likewise.cli.serve", "serve"),
+    "show": ("likewise.cli.ratings", "show"),
     "token": ("likewise.cli.tokens", "token"),
 }
 """The module that has each command, and what it is called there."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from likewise.cli import variables
 from likewise.cli.common import database_option, database_url, json_option, show
 from likewise.config import described, read_settings, unknown_variables
 
@@ -23,7 +24,7 @@ def config(as_json: bool, **flags: Any) -> None:  # noqa: FBT001 - click's way
     """
     database_url(flags["database"])
     settings = read_settings(os.environ, flags)
-    for sentence in unknown_variables(os.environ):
+    for sentence in unknown_variables(os.environ, also_known=variables.CALLING):
         click.echo(f"warning: {sentence}", err=True)
     shown = settings.shown()
     if as_json:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from likewise.app import App
 from likewise.cli.household import Household, open_household
+from likewise.cli.running import announced, default_folder
 from likewise.config import Settings
 from likewise.errors import BadSetting
 
@@ -43,11 +45,12 @@ async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json:
     if data == Path():
         raise BadSetting("the data folder has no name", "give --data a folder of its own, or leave it out")
     address = free_address(host, port)
-    folder = data if data is not None else _default_folder()
-    with open_household(folder, reset=reset) as household:
+    folder = data if data is not None else default_folder()
+    with open_household(folder, reset=reset) as household, ExitStack() as stack:
         await household.settle()
 
         def greet() -> None:
+            stack.enter_context(announced(household.folder, address.url))
             if as_json:
                 click.echo(json.dumps(_facts(household, address.url)))
             else:
@@ -61,12 +64,6 @@ async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json:
     click.echo("likewise has stopped", err=True)
     if not is_finished:
         leave()
-
-
-def _default_folder() -> Path:
-    from platformdirs import user_data_path  # noqa: PLC0415 - needed without --data alone
-
-    return user_data_path("likewise", appauthor=False)
 
 
 def _facts(household: Household, url: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from likewise.admin import Admin, new_key_of, newcomer_of
 from likewise.app import now
+from likewise.cli import running
 from likewise.errors import BadSetting, NoSuchThing
 from likewise.store import Store
 from likewise.stores import open_store
@@ -184,8 +185,8 @@ def _reset(folder: Path, lock: int) -> None:
         raise BadSetting(f"another `likewise dev` uses {folder}", "stop it, then reset") from error
     with contextlib.suppress(BadSetting):  # whatever is there cannot be understood, and goes
         Household(folder).private_key.unlink(missing_ok=True)
-    for name in _FILES:
-        (folder / name).unlink(missing_ok=True)
+    for path in (*(folder / name for name in _FILES), *folder.glob(running.FILES)):
+        path.unlink(missing_ok=True)
 
 
 def _write_private(path: Path, content: bytes) -> None:

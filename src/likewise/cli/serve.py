@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from likewise.cli import variables
 from likewise.cli.common import database_option, database_url, on_store
 from likewise.config import Settings, read_settings, unknown_variables
 from likewise.errors import BadSetting
@@ -25,7 +26,7 @@ def serve(**flags: Any) -> None:
     """
     settings = read_settings(os.environ, flags)
     database_url(flags["database"])
-    for sentence in unknown_variables(os.environ):
+    for sentence in unknown_variables(os.environ, also_known=variables.CALLING):
         click.echo(f"warning: {sentence}", err=True)
     _check_keys(settings)
     # Only now, for the server costs every other command its start.
