@@ -84,7 +84,10 @@ class TestTheCommand:
         assert outcome.code == 2
         assert "Usage: likewise" in outcome.err
 
-    @pytest.mark.parametrize("command", ["dev", "serve", "key", "listener", "token", "library", "config", "completion"])
+    @pytest.mark.parametrize(
+        "command",
+        ["dev", "serve", "key", "listener", "token", "library", "import", "export", "config", "completion"],
+    )
     def test_every_command_has_help(self, likewise, command):
         outcome = likewise(command, "--help")
 
@@ -115,6 +118,8 @@ class TestTheCommand:
             ["listener", "add", "ada"],
             ["token", "list", "ada"],
             ["library", "list", "ada"],
+            ["import", p8],
+            ["export"],
         ):
             outcome = likewise(*arguments)
             assert outcome.code == 2

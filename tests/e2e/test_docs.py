@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.server import environment, running, wait_for_line
+from tests.exports.make import lastfm, tidy_archive
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED_PORT = "127.0.0.1:8080"
@@ -61,8 +62,8 @@ def run_in_one_shell(commands, home, **extra):
 def check(steps, outputs):
     for step, output in zip(steps, outputs, strict=True):
         # curl tells the status apart from the answer with a line break of its own.
-        shown = re.sub(r"\n+", "\n", output)
-        assert pattern_of(step.output).fullmatch(shown), f"$ {step.command}\n{output}"
+        documented, shown = (re.sub(r"\n+", "\n", text) for text in (step.output, output))
+        assert pattern_of(documented).fullmatch(shown), f"$ {step.command}\n{output}"
 
 
 @needs_tools
@@ -108,6 +109,14 @@ def test_the_examples_of_the_operators_api(tmp_path):
 
         commands = [step.command.replace(DOCUMENTED_PORT, found.group(1)) for step in steps]
         check(steps, run_in_one_shell(commands, tmp_path, **settings))
+
+
+def test_the_examples_of_moving(tmp_path):
+    (tmp_path / "Apple_Media_Services.zip").write_bytes(tidy_archive())
+    (tmp_path / "lovedtracks.json").write_bytes(lastfm())
+    steps = steps_of(ROOT / "docs/moving.md")
+
+    check(steps, run_in_one_shell([step.command for step in steps], tmp_path))
 
 
 def test_every_link_between_documents_leads_somewhere():

@@ -11,6 +11,8 @@ from likewise.errors import BadSetting
 COMMANDS = {
     "config": ("likewise.cli.config", "config"),
     "dev": ("likewise.cli.dev", "dev"),
+    "export": ("likewise.cli.moving", "export"),
+    "import": ("likewise.cli.moving", "import_"),
     "key": ("likewise.cli.keys", "key"),
     "library": ("likewise.cli.library", "library"),
     "list": ("likewise.cli.ratings", "list_"),

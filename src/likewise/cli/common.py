@@ -35,6 +35,7 @@ __all__ = [
     "database_option",
     "json_option",
     "now",
+    "on_bare_store",
     "on_store",
     "read_key_file",
     "show",
@@ -56,10 +57,15 @@ def database_url(database: str | None) -> str:
 
 def on_store(database: str | None, work: Callable[[Admin], Awaitable[Result]], *, create: bool = False) -> Result:
     """Do an operator's `work` on the store, open meanwhile."""
+    return on_bare_store(database, lambda store: work(Admin(store, now=now, random_bytes=os.urandom)), create=create)
+
+
+def on_bare_store(database: str | None, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
+    """Do `work` on the store itself, open meanwhile."""
 
     async def run() -> Result:
         async with _opened(database_url(database), create=create) as store:
-            return await work(Admin(store, now=now, random_bytes=os.urandom))
+            return await work(store)
 
     return asyncio.run(run())
 

@@ -1,0 +1,84 @@
+"""How fast ratings come in and go out, and how much memory that takes.
+
+A file of our own lines, each a rating of one of many songs with its own time, goes into a new SQLite database through
+`likewise import` and comes out through `likewise export`, as people would call them; the memory is the most that either
+process had at any time.
+"""
+
+import argparse
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from likewise.ndjson import moment
+
+IMPORTED_MIN = 60_000
+EXPORTED_MIN = 200_000
+MEMORY_MB_MAX = 150
+
+_LINE = '{{"type":"songs","id":"{id}","value":{value},"time":"{time}"}}\n'
+_YEAR_2020 = 1_577_836_800_000
+
+
+class Run(NamedTuple):
+    seconds: float
+    memory_mb: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ratings", type=int, default=1_000_000, help="how many (default: 1000000)")
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where to put the files (default: here)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="likewise-benchmark-", dir=arguments.folder) as name:
+        folder = Path(name)
+        _write_lines(folder / "in.ndjson", arguments.ratings)
+        os.environ["LIKEWISE_DATABASE"] = f"sqlite:///{folder}/likewise.db"
+        _run("listener", "add", "ada")
+        imported = _run("import", str(folder / "in.ndjson"))
+        again = _run("import", str(folder / "in.ndjson"))
+        exported = _run("export", "--out", str(folder / "out.ndjson"))
+    print(f"Python {platform.python_version()}, apsw {apsw.apsw_version()} (SQLite {apsw.sqlite_lib_version()})")
+    _tell("imported", imported, arguments.ratings, IMPORTED_MIN)
+    _tell("imported again", again, arguments.ratings, IMPORTED_MIN)
+    _tell("exported", exported, arguments.ratings, EXPORTED_MIN)
+
+
+def _write_lines(path: Path, ratings: int) -> None:
+    """Write lines in random order of ids, as no export of ours has them."""
+    order = random.Random(1)
+    with path.open("w") as file:
+        for id in order.sample(range(100_000_000, 2_000_000_000), ratings):
+            file.write(_LINE.format(id=id, value=order.choice((1, -1)), time=moment(_YEAR_2020 + id)))
+
+
+def _run(*arguments: str) -> Run:
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "likewise", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"likewise {' '.join(arguments)} failed")
+    return Run(time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+def _tell(what: str, run: Run, ratings: int, each_second_min: int) -> None:
+    each_second = ratings / run.seconds
+    is_met = each_second >= each_second_min and run.memory_mb <= MEMORY_MB_MAX
+    print(
+        f"{what:15}{each_second:12,.0f} ratings/s{run.memory_mb:8.0f} MB, "
+        f"target ≥ {each_second_min:,} and ≤ {MEMORY_MB_MAX} MB: {'met' if is_met else 'missed'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
