@@ -17,7 +17,7 @@ from likewise.domain import KINDS, Item, Rating, Time, Value
 from likewise.errors import BadLine
 
 LINE_BYTES_MAX = 1024 * 1024
-_BLOCK_BYTES = 256 * 1024
+_PIECE_BYTES = 256 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,24 +36,48 @@ class Block(NamedTuple):
     text: bytes
 
 
+class Lines:
+    """Puts lines together again from pieces of any size."""
+
+    def __init__(self) -> None:
+        self._number = 1
+        self._begun = b""
+
+    def take(self, piece: bytes) -> Iterator[Block]:
+        """Return the block of lines that ends in this piece, if there is one.
+
+        Raise `BadLine` for a line of over 1 MiB.
+        """
+        for start in range(0, len(piece), _PIECE_BYTES):
+            yield from self._take(piece[start : start + _PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> Iterator[Block]:
+        end = piece.rfind(b"\n") + 1
+        if len(self._begun) + (piece.find(b"\n") if end else len(piece)) > LINE_BYTES_MAX:
+            raise BadLine(self._number, f"is longer than {LINE_BYTES_MAX} bytes")
+        if end:
+            block = Block(self._number, self._begun + piece[:end])
+            self._number += block.text.count(b"\n")
+            self._begun = piece[end:]
+            yield block
+        else:
+            self._begun += piece
+
+    def end(self) -> Iterator[Block]:
+        """Return the last line when it has no line break."""
+        if self._begun:
+            yield Block(self._number, self._begun)
+
+
 def blocks_of(read: Callable[[int], bytes]) -> Iterator[Block]:
     """Take whole lines from what `read(bytes_max)` returns bit by bit, some hundred KiB at a time.
 
     Raise `BadLine` for a line of over 1 MiB.
     """
-    number, begun = 1, b""
-    while chunk := read(_BLOCK_BYTES):
-        end = chunk.rfind(b"\n") + 1
-        if len(begun) + (chunk.find(b"\n") if end else len(chunk)) > LINE_BYTES_MAX:
-            raise BadLine(number, f"is longer than {LINE_BYTES_MAX} bytes")
-        if end:
-            text = begun + chunk[:end]
-            yield Block(number, text)
-            number += text.count(b"\n")
-            begun = b""
-        begun += chunk[end:]
-    if begun:
-        yield Block(number, begun)
+    lines = Lines()
+    while piece := read(_PIECE_BYTES):
+        yield from lines.take(piece)
+    yield from lines.end()
 
 
 def lines_of(block: Block) -> Iterator[tuple[int, bytes]]:

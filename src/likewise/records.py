@@ -41,12 +41,14 @@ class KeyRecord(_Record, frozen=True, tag="key"):
 
 
 class ListenerRecord(_Record, frozen=True, tag="listener"):
-    """A listener, in the order of ids; `changes` is the number of the last change."""
+    """A listener, in the order of ids, with `likewise.domain.History`: `changes` is the number of the last change."""
 
     id: Id
     name: Text
     storefront: Text
     changes: Number
+    forgotten: Number
+    era: Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class TokenRecord(_Record, frozen=True, tag="token"):
@@ -61,6 +63,19 @@ class TokenRecord(_Record, frozen=True, tag="token"):
     revoked: Moment | None
 
 
+class NameRecord(_Record, frozen=True, tag="name"):
+    """What an item is called, in the order of listeners, kinds and ids; `listener` is `NOBODY` for catalog items."""
+
+    listener: Number
+    kind: Annotated[int, Meta(ge=1, le=9)]
+    id: Text
+    title: Annotated[str, Meta(max_length=500)] | None
+    artist: Annotated[str, Meta(max_length=500)] | None
+    album: Annotated[str, Meta(max_length=500)] | None
+    isrc: Text | None
+    musicbrainz_id: Text | None
+
+
 class LibraryRecord(_Record, frozen=True, tag="library"):
     """A library id that was ever met, dead ones too, in the order of listeners, kinds and ids."""
 
@@ -73,7 +88,7 @@ class LibraryRecord(_Record, frozen=True, tag="library"):
     is_dead: bool
 
 
-class RatingRecord(_Record, frozen=True, tag="r"):
+class RatingRecord(_Record, frozen=True, tag="rating"):
     """A rating, or the tombstone of one (`value` 0), in the order of listeners, kinds and ids."""
 
     listener: Id
@@ -84,18 +99,30 @@ class RatingRecord(_Record, frozen=True, tag="r"):
     change: Number
 
 
-Record: TypeAlias = Counter | KeyRecord | ListenerRecord | TokenRecord | LibraryRecord | RatingRecord
+Record: TypeAlias = Counter | KeyRecord | ListenerRecord | TokenRecord | NameRecord | LibraryRecord | RatingRecord
 
-RECORDS: tuple[type[Record], ...] = (Counter, KeyRecord, ListenerRecord, TokenRecord, LibraryRecord, RatingRecord)
+RECORDS: tuple[type[Record], ...] = (
+    Counter,
+    KeyRecord,
+    ListenerRecord,
+    TokenRecord,
+    NameRecord,
+    LibraryRecord,
+    RatingRecord,
+)
 """All types of records in the order in which they follow one another."""
 
 
+NOBODY = 0
+"""Whose the counter, the keys and the names of catalog items are, where the ids of listeners are spoken of."""
+
+
 def listener_of(record: Record) -> int:
-    """Return the id of the listener whose record this is, 0 for what is nobody's."""
+    """Return the id of the listener whose record this is, or `NOBODY`."""
     match record:
         case ListenerRecord(id=id):
             return id
-        case TokenRecord() | LibraryRecord() | RatingRecord():
+        case TokenRecord() | NameRecord() | LibraryRecord() | RatingRecord():
             return record.listener
         case _:
-            return 0
+            return NOBODY

@@ -46,7 +46,7 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import ResourceNotFound
-from likewise.records import KeyRecord, Record
+from likewise.records import Record
 
 
 class CopyMark(NamedTuple):
@@ -72,8 +72,9 @@ class Snapshot(ABC):
 
     @abstractmethod
     def records(self, listeners: Collection[int] | None = None) -> AsyncGenerator[Sequence[Record]]:
-        """Return all records in pages of some thousand, in the order of `RECORDS`; with `listeners`, only theirs.
+        """Return all records in pages of some thousand, in the order of `RECORDS`.
 
+        With `listeners`, only what those have, and the counter; `NOBODY` stands for the keys and the catalog's names.
         Within a type they come in the order that its record states, each once. Memory stays flat however many there
         are. The same moment may be read again and again, one reading at a time.
         """
@@ -303,12 +304,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def amend(
-        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
-    ) -> None:
-        """Move a copy on, in one transaction: remove these listeners, replace all keys, add records, leave the mark.
+    async def amend(self, *, remove: Collection[int], records: Sequence[Record], mark: CopyMark) -> None:
+        """Move a copy on, in one transaction: remove what these listeners have, add records, leave the mark.
 
-        `keys` None leaves the keys alone. Raise `BadFile` for records that contradict what is there.
+        `NOBODY` among them stands for the keys and the catalog's names. Raise `BadFile` for records that contradict
+        what is there.
         """
 
     @abstractmethod

@@ -4,17 +4,21 @@ import asyncio
 from contextlib import aclosing, suppress
 
 import pytest
+from msgspec.structs import replace
 
-from likewise.domain import Change, DeveloperKey, Item, Kind, UserToken, Value
+from likewise.domain import Change, Clue, DeveloperKey, Item, ItemName, Kind, UserToken, Value
 from likewise.errors import BadFile, NotEmpty, StoreUnavailable
 from likewise.records import (
+    NOBODY,
     RECORDS,
     Counter,
     KeyRecord,
     LibraryRecord,
     ListenerRecord,
+    NameRecord,
     RatingRecord,
     TokenRecord,
+    listener_of,
 )
 from likewise.store import CopyMark
 from tests.house import MONDAY, TUESDAY, WEDNESDAY
@@ -31,6 +35,11 @@ async def all_of(snapshot, listeners=None):
 async def dump(store):
     async with store.snapshot() as snapshot:
         return await all_of(snapshot)
+
+
+def of_one_era(records):
+    """Put 1 in the place of what is drawn for each listener."""
+    return [replace(record, era=1) if isinstance(record, ListenerRecord) else record for record in records]
 
 
 async def pages_of(*pages):
@@ -60,6 +69,8 @@ async def lived_in(store, ada, ben):
     await store.put(ada, UPLOAD, LIKE, now=WEDNESDAY)
     await store.put(ben, UPLOAD, LIKE, now=WEDNESDAY)
     await store.unlink(ben, UPLOAD, now=WEDNESDAY)
+    await store.learn(None, [ItemName(SONG, title="Wonderwall", artist="Oasis", isrc="GBBQY0002027")])
+    await store.learn(ada, [ItemName(UPLOAD, title="Demo")])
     return store
 
 
@@ -67,15 +78,17 @@ async def lived_in(store, ada, ben):
 
 
 async def test_a_snapshot_holds_everything_in_order(lived_in, ada, ben):
-    assert await dump(lived_in) == [
+    assert of_one_era(await dump(lived_in)) == [
         Counter(3),
         KeyRecord("ABC123DEFA", "DEF123GHIJ", "another", TUESDAY, None),
         KeyRecord("ABC123DEFG", "DEF123GHIJ", "a key", MONDAY, WEDNESDAY),
-        ListenerRecord(ada.id, "ada", "us", 7),
-        ListenerRecord(ben.id, "ben", "jp", 4),
+        ListenerRecord(ada.id, "ada", "us", 7, 0, 1),
+        ListenerRecord(ben.id, "ben", "jp", 4, 0, 1),
         TokenRecord(ada.id, b"\7" * 32, "token2", "DEF123GHIJ", MONDAY, WEDNESDAY, None),
         TokenRecord(ada.id, b"\10" * 32, "token1", "DEF123GHIJ", MONDAY, WEDNESDAY, TUESDAY),
         TokenRecord(ben.id, b"\11" * 32, "token0", "DEF123GHIJ", MONDAY, WEDNESDAY, None),
+        NameRecord(NOBODY, 1, "907242702", "Wonderwall", "Oasis", None, "GBBQY0002027", None),
+        NameRecord(ada.id, 6, "i.B", "Demo", None, None, None, None),
         LibraryRecord(ada.id, 6, "i.B", None, WEDNESDAY, 6, is_dead=False),
         LibraryRecord(ada.id, 6, "i.a", "907242702", TUESDAY, 5, is_dead=False),
         LibraryRecord(ben.id, 6, "i.B", None, WEDNESDAY, 4, is_dead=True),
@@ -102,24 +115,23 @@ async def test_a_snapshot_counts_its_records(lived_in):
         (KeyRecord, 2),
         (ListenerRecord, 2),
         (TokenRecord, 3),
+        (NameRecord, 2),
         (LibraryRecord, 3),
         (RatingRecord, 5),
     ]
 
 
-async def test_a_snapshot_reads_some_listeners_alone_with_the_keys(lived_in, ben):
+async def test_a_snapshot_reads_some_listeners_alone(lived_in, ben):
     everything = await dump(lived_in)
     async with lived_in.snapshot() as snapshot:
-        some = await all_of(snapshot, {ben.id, 999})
+        bens = await all_of(snapshot, {ben.id, 999})
+        nobodys = await all_of(snapshot, [NOBODY])
         none = await all_of(snapshot, [])
 
-    nobodys = [record for record in everything if isinstance(record, Counter | KeyRecord)]
-    assert none == nobodys
-    assert some == nobodys + [
-        record
-        for record in everything
-        if record not in nobodys and (record.id if isinstance(record, ListenerRecord) else record.listener) == ben.id
-    ]
+    assert none == everything[:1]
+    assert nobodys == [record for record in everything if listener_of(record) == NOBODY]
+    assert bens == everything[:1] + [record for record in everything if listener_of(record) == ben.id]
+    assert {type(record) for record in bens} == {Counter, ListenerRecord, TokenRecord, LibraryRecord, RatingRecord}
 
 
 async def test_what_is_written_after_a_snapshot_was_taken_is_not_in_it(lived_in, ada):
@@ -199,6 +211,7 @@ async def test_a_loaded_store_goes_on_where_the_other_was(lived_in, other, ada):
 
     assert new.id == 4
     assert RatingRecord(ada.id, 1, "907242702", -1, WEDNESDAY, 8) in await dump(other)
+    assert await other.named(None, Clue.MATCH_KEY, ["wonderwall\noasis"], limit=1) != {}
     assert await other.user_token(b"\7" * 32) == await lived_in.user_token(b"\7" * 32)
 
 
@@ -227,7 +240,7 @@ async def test_ids_that_were_given_are_not_given_again_after_loading(store):
     for name in ("one", "two", "three"):
         await store.add_listener(name, "us")
 
-    await store.load(pages_of([Counter(1), ListenerRecord(1, "ada", "us", 0)]), replace=True)
+    await store.load(pages_of([Counter(1), ListenerRecord(1, "ada", "us", 0, 0, 1)]), replace=True)
 
     assert (await store.add_listener("new", "us")).id == 4
 
@@ -236,7 +249,7 @@ async def test_nobody_sees_a_half_of_what_is_loaded(store):
     records = [RatingRecord(1, 1, str(number), 1, MONDAY, number) for number in range(1, 4)]
 
     async def slowly():
-        yield [Counter(1), ListenerRecord(1, "ada", "us", 9)]
+        yield [Counter(1), ListenerRecord(1, "ada", "us", 9, 0, 1)]
         for record in records:
             with suppress(StoreUnavailable):  # may be told to wait
                 assert await store.listeners() == []
@@ -283,11 +296,11 @@ async def test_a_load_that_is_cancelled_leaves_what_was_there_and_lets_others_wr
 
     somebody = await other.add_listener("somebody", "us")
     await other.put(somebody, SONG, LIKE, now=MONDAY)
-    listeners = [record for record in await dump(other) if isinstance(record, ListenerRecord)]
-    assert listeners == [ListenerRecord(somebody.id, "somebody", "us", 1)]
+    listeners = [record for record in of_one_era(await dump(other)) if isinstance(record, ListenerRecord)]
+    assert listeners == [ListenerRecord(somebody.id, "somebody", "us", 1, 0, 1)]
 
 
-ADA = ListenerRecord(1, "ada", "us", 9)
+ADA = ListenerRecord(1, "ada", "us", 9, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +310,7 @@ ADA = ListenerRecord(1, "ada", "us", 9)
         [LibraryRecord(1, 6, "i.a", None, MONDAY, 1, is_dead=False)],
         [TokenRecord(1, b"1" * 32, "token", "DEF123GHIJ", MONDAY, MONDAY, None)],
         [ADA, ADA],
-        [ADA, ListenerRecord(2, "ada", "us", 0)],
+        [ADA, ListenerRecord(2, "ada", "us", 0, 0, 1)],
         [ADA, RatingRecord(1, 1, "1", 1, MONDAY, 10)],
         [ADA, RatingRecord(1, 1, "1", 1, MONDAY, 1), RatingRecord(1, 1, "1", 1, MONDAY, 2)],
         [ADA, RatingRecord(1, 6, "i.a", 1, MONDAY, 1)],
@@ -319,6 +332,8 @@ ADA = ListenerRecord(1, "ada", "us", 9)
             TokenRecord(1, b"2" * 32, "token", "DEF123GHIJ", MONDAY, MONDAY, None),
         ],
         [KeyRecord("ABC123DEFG", "DEF123GHIJ", "a key", MONDAY, None)] * 2,
+        [NameRecord(1, 6, "i.a", "Demo", None, None, None, None)],
+        [ListenerRecord(1, "ada", "us", 1, 2, 1)],
         [ADA, RatingRecord(1, 1, "1", 7, MONDAY, 1)],
     ],
 )
@@ -338,7 +353,7 @@ WHOLE, UNFINISHED = CopyMark(is_whole=True, sha256=b"digest"), CopyMark(is_whole
 async def test_a_store_bears_the_mark_of_the_last_amendment(store):
     assert await store.copy_mark() is None
     for mark in (UNFINISHED, WHOLE, UNFINISHED, UNFINISHED, WHOLE):
-        await store.amend(remove=[], keys=None, records=[], mark=mark)
+        await store.amend(remove=[], records=[], mark=mark)
         assert await store.copy_mark() == mark
 
     assert await dump(store) == [Counter(0)]
@@ -349,32 +364,33 @@ async def test_an_amendment_replaces_some_and_leaves_others(lived_in, ada, ben):
     key = KeyRecord("ABC123DEFX", "DEF123GHIJ", "third", MONDAY, None)
 
     await lived_in.amend(
-        remove=[ben.id, 77],
-        keys=[key],
-        records=[ListenerRecord(9, "zoe", "us", 1), RatingRecord(9, 1, "1", 1, MONDAY, 1)],
+        remove=[ben.id, 77, NOBODY],
+        records=[Counter(9), key, ListenerRecord(9, "zoe", "us", 1, 0, 1), RatingRecord(9, 1, "1", 1, MONDAY, 1)],
         mark=UNFINISHED,
     )
 
     after = await dump(lived_in)
     assert [record for record in after if isinstance(record, KeyRecord)] == [key]
     assert [record.name for record in after if isinstance(record, ListenerRecord)] == ["ada", "zoe"]
-    theirs = {RatingRecord, LibraryRecord, TokenRecord}
-    adas = [record for record in before if type(record) in theirs and record.listener == ada.id]
-    assert [record for record in after if type(record) in theirs] == [*adas, RatingRecord(9, 1, "1", 1, MONDAY, 1)]
+    adas = [record for record in before if listener_of(record) == ada.id]
+    assert [record for record in after if listener_of(record) == ada.id] == adas
+    assert [record for record in after if listener_of(record) == NOBODY] == [Counter(9), key]
+    assert after[-1] == RatingRecord(9, 1, "1", 1, MONDAY, 1)
+    assert len(after) == 2 + len(adas) + 2
 
 
 async def test_an_amendment_that_contradicts_what_is_there_changes_nothing(lived_in, ada):
     before = await dump(lived_in)
 
     with pytest.raises(BadFile, match="the records contradict one another"):
-        await lived_in.amend(remove=[ada.id], keys=[], records=[ListenerRecord(9, "ben", "us", 1)], mark=WHOLE)
+        await lived_in.amend(remove=[ada.id], records=[ListenerRecord(9, "ben", "us", 1, 0, 1)], mark=WHOLE)
 
     assert await dump(lived_in) == before
     assert await lived_in.copy_mark() is None
 
 
 async def test_what_is_loaded_over_a_copy_bears_no_mark(store):
-    await store.amend(remove=[], keys=None, records=[], mark=WHOLE)
+    await store.amend(remove=[], records=[], mark=WHOLE)
 
     await store.load(pages_of([Counter(0)]))
 
@@ -404,6 +420,6 @@ async def test_a_store_that_was_only_used_has_no_findings(lived_in):
     ],
 )
 async def test_what_contradicts_itself_is_found(store, records, text):
-    await store.amend(remove=[], keys=None, records=[Counter(1), ADA, *records], mark=WHOLE)
+    await store.amend(remove=[], records=[Counter(1), ADA, *records], mark=WHOLE)
 
     assert await findings_of(store) == [(f"{text} (of listener 1, for one)", 1)]

@@ -9,7 +9,10 @@ import click
 from likewise.errors import BadSetting
 
 COMMANDS = {
+    "backup": ("likewise.cli.keeping", "backup"),
+    "check": ("likewise.cli.keeping", "check"),
     "config": ("likewise.cli.config", "config"),
+    "copy": ("likewise.cli.keeping", "copy"),
     "dev": ("likewise.cli.dev", "dev"),
     "export": ("likewise.cli.moving", "export"),
     "import": ("likewise.cli.moving", "import_"),
@@ -18,6 +21,7 @@ COMMANDS = {
     "list": ("likewise.cli.ratings", "list_"),
     "listener": ("likewise.cli.listeners", "listener"),
     "rate": ("likewise.cli.ratings", "rate"),
+    "restore": ("likewise.cli.keeping", "restore"),
     "serve": ("likewise.cli.serve", "serve"),
     "show": ("likewise.cli.ratings", "show"),
     "token": ("likewise.cli.tokens", "token"),

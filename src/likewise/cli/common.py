@@ -64,15 +64,15 @@ def on_bare_store(database: str | None, work: Callable[[Store], Awaitable[Result
     """Do `work` on the store itself, open meanwhile."""
 
     async def run() -> Result:
-        async with _opened(database_url(database), create=create) as store:
+        async with opened_store(database_url(database), create=create) as store:
             return await work(store)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _opened(url: str, *, create: bool) -> AsyncIterator[Store]:
-    store = await open_store(url, create=create)
+async def opened_store(url: str, *, create: bool = False, alone: bool = False) -> AsyncIterator[Store]:
+    store = await open_store(url, create=create, alone=alone)
     try:
         yield store
     finally:

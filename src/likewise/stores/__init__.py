@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from likewise.errors import BadSetting
 from likewise.store import Store
+from likewise.stores.rows import migrations_of
 
 _HINT = "use sqlite:///relative/path, sqlite:////absolute/path, sqlite:///:memory: or postgresql://user@host/database"
 
@@ -17,16 +18,28 @@ async def open_store(url: str, *, create: bool = True, alone: bool = False) -> S
     of no known form, `StoreUnusable` for a database that is not ours, newer than we are or no database,
     `StoreUnavailable` for one that does not answer, or that others use and we want alone.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
+    scheme, _, _ = url.partition("://")
+    path = sqlite_path(url)
+    if path is not None:
         with _needing("SQLite", "server"):
             from likewise.stores.sqlite import SQLiteStore  # noqa: PLC0415 - a driver is loaded when its URL is used
-        return await SQLiteStore.open(rest[1:], create=create, alone=alone)
+        return await SQLiteStore.open(path, create=create, alone=alone)
     if scheme in {"postgresql", "postgres"}:
         with _needing("PostgreSQL", "postgres"):
             from likewise.stores.postgres import PostgresStore  # noqa: PLC0415 - see above
         return await PostgresStore.open(url, create=create, alone=alone)
     raise BadSetting("the database URL has no form that Likewise knows", _HINT)
+
+
+def sqlite_path(url: str) -> str | None:
+    """Return the path of a SQLite URL, None for one of another database; `:memory:` is no path."""
+    scheme, _, rest = url.partition("://")
+    return rest[1:] if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/") else None
+
+
+def schema_version(url: str) -> int:
+    """Return the version of the schema that a database has once it was opened."""
+    return len(migrations_of("postgres" if sqlite_path(url) is None else "sqlite"))
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """What the adapters share for everything at once: where each record is kept, and what must never be in a database."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec.structs import astuple
 
 from likewise.errors import BadFile
-from likewise.records import KeyRecord, LibraryRecord, ListenerRecord, RatingRecord, Record, TokenRecord
+from likewise.matching import key_of
+from likewise.records import KeyRecord, LibraryRecord, ListenerRecord, NameRecord, RatingRecord, Record, TokenRecord
 
 PAGE_RECORDS = 5_000
 LISTENERS_AT_ONCE = 500
@@ -20,6 +23,9 @@ class Table(NamedTuple):
     listener: str | None
     """The column that says whose a row is."""
 
+    derived: tuple[str, ...] = ()
+    """Columns that no record has, for they follow from others."""
+
     @property
     def columns(self) -> tuple[str, ...]:
         return self.record.__struct_fields__
@@ -31,11 +37,19 @@ TABLES: Mapping[type[Record], Table] = {
         Table("developer_keys", KeyRecord, "id", None),
         Table("listeners", ListenerRecord, "id", "id"),
         Table("user_tokens", TokenRecord, "listener, digest", "listener"),
+        Table("item_names", NameRecord, "listener, kind, id", "listener", ("title_key", "artist_key")),
         Table("library", LibraryRecord, "listener, kind, id", "listener"),
         Table("ratings", RatingRecord, "listener, kind, id", "listener"),
     )
 }
 """All tables in the order of `RECORDS`."""
+
+
+def row_of(record: Record) -> tuple[Any, ...]:
+    """Return what goes into the columns of a record's table, the derived ones last."""
+    if isinstance(record, NameRecord):
+        return (*astuple(record), key_of(record.title), key_of(record.artist))
+    return astuple(record)
 
 
 class Check(NamedTuple):
@@ -98,6 +112,11 @@ _CHECKS = (
     Check("ratings whose listener is gone", _GONE % "ratings"),
     Check("library items whose listener is gone", _GONE % "library"),
     Check("user tokens whose listener is gone", _GONE % "user_tokens"),
+    Check("names of items whose listener is gone", _GONE % "item_names" + "AND each.listener <> 0"),
+    Check(
+        "listeners who have forgotten changes to come",
+        "SELECT count(*), min(id) FROM {schema}listeners WHERE forgotten > changes",
+    ),
     Check("ratings with a change number above their listener's last", _UNCOUNTED % "ratings"),
     Check("library items with a change number above their listener's last", _UNCOUNTED % "library"),
     Check("catalog items with two library ids", _TWO_TWINS),

@@ -47,7 +47,7 @@ from likewise.errors import (
     NoSuchThing,
     StoreUnavailable,
 )
-from likewise.records import KeyRecord, Record
+from likewise.records import Record
 from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
 from likewise.stores.postgres import keeping, lists
@@ -531,11 +531,9 @@ class PostgresStore(Store):
         async with keeping.transaction(self._url, self._claim) as connection:
             await keeping.load(connection, pages, replace=replace)
 
-    async def amend(
-        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
-    ) -> None:
+    async def amend(self, *, remove: Collection[int], records: Sequence[Record], mark: CopyMark) -> None:
         async with keeping.transaction(self._url, self._claim) as connection:
-            await keeping.amend(connection, remove=remove, keys=keys, records=records, mark=mark)
+            await keeping.amend(connection, remove=remove, records=records, mark=mark)
 
     async def copy_mark(self) -> CopyMark | None:
         return await self._call(copy_mark)

@@ -12,7 +12,7 @@ import asyncpg
 from msgspec.structs import astuple
 
 from likewise.errors import NotEmpty
-from likewise.records import Counter, KeyRecord, ListenerRecord, Record, TokenRecord
+from likewise.records import NOBODY, Counter, ListenerRecord, Record, TokenRecord
 from likewise.store import CopyMark, Finding, Snapshot
 from likewise.stores.postgres.opening import (
     FAULTS,
@@ -31,11 +31,12 @@ from likewise.stores.tables import (
     checks,
     contradiction,
     finding_text,
+    row_of,
 )
 
 _OTHERS_LOCK_SECONDS = 5
 
-_ALL_TABLES = ("listeners", "names", "user_tokens", "library", "ratings", "developer_keys")
+_ALL_TABLES = ("listeners", "names", "user_tokens", "item_names", "library", "ratings", "developer_keys")
 
 _LAST_LISTENER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM likewise.listener_ids"
 
@@ -45,7 +46,9 @@ _COUNT_LISTENER = f"SELECT setval('likewise.listener_ids', greatest($1, ({_LAST_
 # A listener has two rows: one among the names, and one with the listener's shard.
 _LISTENERS = """
 (
-    SELECT id, name, storefront, changes FROM likewise.listeners JOIN likewise.names ON names.listener = listeners.id
+    SELECT id, name, storefront, changes, forgotten, era
+    FROM likewise.listeners
+    JOIN likewise.names ON names.listener = listeners.id
 ) AS listeners
 """
 
@@ -118,7 +121,8 @@ def _selects(table: Table, listeners: Collection[int] | None) -> Iterator[tuple[
     """Return the statements that read a table, or what it has of these listeners."""
     select = f"SELECT {', '.join(table.columns)} FROM {_from(table)}"  # noqa: S608 - our own names
     if listeners is None or table.listener is None:
-        yield f"{select} ORDER BY {table.order}", ()
+        if listeners is None or NOBODY in listeners:
+            yield f"{select} ORDER BY {table.order}", ()
         return
     ids = sorted(listeners)
     for start in range(0, len(ids), LISTENERS_AT_ONCE):
@@ -193,21 +197,13 @@ async def load(connection: Connection, pages: AsyncIterator[Sequence[Record]], *
                 raise contradiction(f"{rows} {text}")
 
 
-async def amend(
-    connection: Connection,
-    *,
-    remove: Collection[int],
-    keys: Sequence[KeyRecord] | None,
-    records: Sequence[Record],
-    mark: CopyMark,
-) -> None:
+async def amend(connection: Connection, *, remove: Collection[int], records: Sequence[Record], mark: CopyMark) -> None:
     if remove:
         for table in _ALL_TABLES[:-1]:
             column = "id" if table == "listeners" else "listener"
             await connection.execute(f"DELETE FROM likewise.{table} WHERE {column} = ANY($1)", list(remove))  # noqa: S608 - our own names
-    if keys is not None:
+    if NOBODY in remove:
         await connection.execute("DELETE FROM likewise.developer_keys")
-        await _insert(connection, keys)
     await _insert(connection, records)
     if await copy_mark(connection) != mark:
         await connection.execute("DROP TABLE IF EXISTS likewise.copy_mark")
@@ -230,7 +226,8 @@ async def _insert_all(connection: Connection, kind: type[Record], records: Seque
             if counter.listener:
                 await connection.execute(_COUNT_LISTENER, counter.listener)
     elif kind is ListenerRecord:
-        await _copy(connection, "listeners", ("id", "changes"), [(each.id, each.changes) for each in records])
+        listeners = [(each.id, each.changes, each.forgotten, each.era) for each in records]
+        await _copy(connection, "listeners", ("id", "changes", "forgotten", "era"), listeners)
         names = [(each.name, each.id, each.storefront) for each in records]
         await _copy(connection, "names", ("name", "listener", "storefront"), names)
     elif kind is TokenRecord:
@@ -239,14 +236,14 @@ async def _insert_all(connection: Connection, kind: type[Record], records: Seque
             "SELECT listener, name, storefront FROM likewise.names WHERE listener = ANY($1)",
             list({each.listener for each in records}),
         )
-        listeners = {listener: (name, storefront) for listener, name, storefront in rows}
+        known = {listener: (name, storefront) for listener, name, storefront in rows}
         columns = (*kind.__struct_fields__, "name", "storefront")
         nobody = ("", "")  # is found at the end
-        tokens = [(*astuple(each), *listeners.get(each.listener, nobody)) for each in records]
+        tokens = [(*astuple(each), *known.get(each.listener, nobody)) for each in records]
         await _copy(connection, "user_tokens", columns, tokens)
     else:
         table = TABLES[kind]
-        await _copy(connection, table.name, table.columns, map(astuple, records))
+        await _copy(connection, table.name, (*table.columns, *table.derived), map(row_of, records))
 
 
 async def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:

@@ -37,7 +37,7 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import NoSuchListener
-from likewise.records import KeyRecord, Record
+from likewise.records import Record
 from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
@@ -407,11 +407,9 @@ class SQLiteStore(Store):
                 await run(partial(keeping.insert, self._writer, page))
             await run(partial(keeping.finish_load, self._writer))
 
-    async def amend(
-        self, *, remove: Collection[int], keys: Sequence[KeyRecord] | None, records: Sequence[Record], mark: CopyMark
-    ) -> None:
+    async def amend(self, *, remove: Collection[int], records: Sequence[Record], mark: CopyMark) -> None:
         async with self._transaction() as run:
-            await run(partial(keeping.amend, self._writer, remove=remove, keys=keys, records=records, mark=mark))
+            await run(partial(keeping.amend, self._writer, remove=remove, records=records, mark=mark))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Run]:

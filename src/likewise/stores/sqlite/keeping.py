@@ -6,10 +6,9 @@ from itertools import groupby, islice
 from typing import Any, TypeAlias
 
 import apsw
-from msgspec.structs import astuple
 
 from likewise.errors import NotEmpty
-from likewise.records import Counter, KeyRecord, LibraryRecord, Record
+from likewise.records import NOBODY, Counter, LibraryRecord, Record
 from likewise.store import CopyMark, Finding, Snapshot
 from likewise.stores.sqlite.opening import copy_mark, unavailable
 from likewise.stores.tables import (
@@ -21,6 +20,7 @@ from likewise.stores.tables import (
     checks,
     contradiction,
     finding_text,
+    row_of,
 )
 
 Run: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -76,7 +76,8 @@ def _selects(table: Table, listeners: Collection[int] | None) -> Iterator[tuple[
     """Return the statements that read a table, or what it has of these listeners."""
     select = f"SELECT {', '.join(table.columns)} FROM {table.name}"  # noqa: S608 - our own names
     if listeners is None or table.listener is None:
-        yield f"{select} ORDER BY {table.order}", ()
+        if listeners is None or NOBODY in listeners:
+            yield f"{select} ORDER BY {table.order}", ()
         return
     ids = sorted(listeners)
     for start in range(0, len(ids), LISTENERS_AT_ONCE):
@@ -105,13 +106,26 @@ def _page(rows: apsw.Cursor, record: type[Record]) -> list[Record]:
 def findings(connection: apsw.Connection) -> Iterator[Finding]:
     """Look for what contradicts itself."""
     try:
-        for row in connection.execute("PRAGMA integrity_check"):
-            if row != ("ok",):
-                yield Finding(f"SQLite finds: {row[0]}", 1)
+        yield from quick_findings(connection)
         for check in checks(schema=""):
-            yield from _findings(connection, check)
+            if check.is_slow:
+                yield from _findings(connection, check)
     except apsw.Error as error:
         raise unavailable(error) from error
+
+
+def quick_findings(connection: apsw.Connection) -> Iterator[Finding]:
+    """Look for what contradicts itself and can be found in about the time it takes to read everything."""
+    yield from integrity_findings(connection)
+    for check in checks(schema=""):
+        if not check.is_slow:
+            yield from _findings(connection, check)
+
+
+def integrity_findings(connection: apsw.Connection) -> Iterator[Finding]:
+    for [text] in connection.execute("PRAGMA integrity_check"):
+        if text != "ok":
+            yield Finding(f"SQLite finds: {text}", 1)
 
 
 def _findings(connection: apsw.Connection, check: Check) -> Iterator[Finding]:
@@ -150,29 +164,22 @@ def insert(connection: apsw.Connection, records: Iterable[Record]) -> None:
                 connection.execute(_COUNT_LISTENER, {"last": counter.listener})  # type: ignore[union-attr]  # is one
             continue
         table = TABLES[kind]
-        columns, places = ", ".join(table.columns), ", ".join("?" * len(table.columns))
-        sql = f"INSERT INTO {table.name} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
+        columns = (*table.columns, *table.derived)
+        places = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - our own names
         try:
-            connection.executemany(sql, map(astuple, same))
+            connection.executemany(sql, map(row_of, same))
         except apsw.ConstraintError as error:
             raise contradiction(str(error)) from error
 
 
-def amend(
-    connection: apsw.Connection,
-    *,
-    remove: Collection[int],
-    keys: Sequence[KeyRecord] | None,
-    records: Sequence[Record],
-    mark: CopyMark,
-) -> None:
+def amend(connection: apsw.Connection, *, remove: Collection[int], records: Sequence[Record], mark: CopyMark) -> None:
     for table in reversed(list(TABLES.values())):
         if table.listener is not None:
             sql = f"DELETE FROM {table.name} WHERE {table.listener} = ?"  # noqa: S608 - our own names
             connection.executemany(sql, ((id,) for id in remove))
-    if keys is not None:
+    if NOBODY in remove:
         connection.execute("DELETE FROM developer_keys")
-        insert(connection, keys)
     insert(connection, records)
     if copy_mark(connection) != mark:
         connection.execute(_MARK, (mark.is_whole, mark.sha256))

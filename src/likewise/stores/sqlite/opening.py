@@ -47,7 +47,7 @@ def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> N
     With `alone`, raise `StoreUnavailable` when anybody else has it open, and keep all others out until it is closed.
     """
     try:
-        _check_identity(connection, path)
+        check_identity(connection, path)
         if alone:
             _claim(connection)
         _use_log(connection)
@@ -117,7 +117,7 @@ def _create_private(path: str) -> None:
         ) from error
 
 
-def _check_identity(connection: apsw.Connection, path: str) -> None:
+def check_identity(connection: apsw.Connection, path: str) -> None:
     # In this order: what another program begins meanwhile has its id as soon as it has its tables.
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
     application_id, version = _identity(connection)
@@ -156,7 +156,7 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
     # The lock comes first: of several programs that start at once, one migrates and the others find it done.
     connection.execute("BEGIN IMMEDIATE")
     try:
-        _check_identity(connection, path)
+        check_identity(connection, path)
         _, version = _identity(connection)
         for migration in known[version:]:
             connection.execute(migration)
