@@ -184,8 +184,8 @@ class TestANeighbour:
         assert access.developer_token.key_id == KEY_ID
 
     def test_one_may_be_somebody_else_there(self):
-        assert find_access({}, listener="ben").user_token == "bens"
-        assert refused(listener="eve") == "the `likewise dev` that runs here has no listener 'eve'"
+        assert find_access({}, asking_as="ben").user_token == "bens"
+        assert refused(asking_as="eve") == "the `likewise dev` that runs here has no listener 'eve'"
 
     def test_its_tokens_are_for_its_server_alone(self):
         assert find_access({"LIKEWISE_URL": HERE}).user_token == "adas"

@@ -186,8 +186,12 @@ class TestTheLibrary:
         await ada.add_to_library("songs", ids)
 
         listed = [each.twin.id async for each in ada.list_library("library-songs")]
+        first = await ada.get_library_page("songs")
+        second = await ada.get_library_page("songs", first.next)
 
         assert sorted(listed, key=int) == ids
+        assert [each.twin.id for each in first.entries + second.entries] == listed[:200]
+        assert first.total == 250
 
     async def test_the_storefront_is_asked_for_once(self, house):
         paths = []

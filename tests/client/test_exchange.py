@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from likewise import errors
-from likewise.client.exchange import Answer, Limits, Request, Send, Surroundings, Wait, exchange
+from likewise.client.exchange import Answer, Limits, Pace, Request, Send, Surroundings, Wait, exchange
 from likewise.client.refusals import refusal_of
 from likewise.wire import PROBLEMS, answer_to
 from tests.test_errors_on_the_wire import REFUSALS
@@ -43,7 +43,8 @@ def one(request):
 def play(request, outcomes, *, limits=None, jitter=1.0, seconds_each=0.0):
     """Play a call against these outcomes; return what it came to, and how long it waited each time."""
     clock = Turned()
-    steps = exchange(one(request), limits or Limits(), clock.surroundings(jitter))
+    limits, around = limits or Limits(), clock.surroundings(jitter)
+    steps = exchange(one(request), limits, around, Pace(limits.per_second_max, around.monotonic))
     waits: list[float] = []
     rest = iter(outcomes)
     report: Any = None
@@ -120,10 +121,30 @@ class TestTryingAgain:
     def test_a_first_answer_may_take_all_the_time_there_is(self):
         assert play(GET, [GOOD], seconds_each=1_000)[0] == GOOD
 
-    @pytest.mark.parametrize("limits", [{"tries_max": 0}, {"answer_bytes_max": 0}])
+    @pytest.mark.parametrize("limits", [{"tries_max": 0}, {"answer_bytes_max": 0}, {"per_second_max": 0}])
     def test_limits_that_leave_nothing_are_refused(self, limits):
         with pytest.raises(errors.BadSetting):
             Limits(**limits)
+
+
+class TestPace:
+    def test_requests_wait_for_their_turn(self):
+        clock = Turned()
+        pace = Pace(4, lambda: clock.seconds)
+
+        assert [pace.wait_seconds() for _ in range(3)] == [0, 0.25, 0.5]
+        clock.seconds += 0.6
+        assert pace.wait_seconds() == pytest.approx(0.15)
+        clock.seconds += 10
+        assert pace.wait_seconds() == 0
+
+    def test_what_is_tried_again_waits_too(self):
+        limits = Limits(per_second_max=1)
+
+        assert play(GET, [DROPPED, DROPPED, GOOD], limits=limits, jitter=0) == (GOOD, [0, 1, 0, 1])
+
+    def test_without_one_nothing_waits(self):
+        assert Pace(None, lambda: 0).wait_seconds() == 0
 
 
 class TestRetryAfter:

@@ -19,7 +19,7 @@ import click
 from likewise import errors
 from likewise.cli.running import default_folder, find_neighbour
 from likewise.cli.variables import DEVELOPER_TOKEN, KEY_FILE, KEY_ID, PROFILE, TEAM_ID, URL, USER_TOKEN
-from likewise.client import Client, SigningKey
+from likewise.client import Client, Limits, SigningKey
 from likewise.client.credentials import checked_base_url
 from likewise.domain import KINDS, Kind, has_listener_name
 from likewise.errors import BadName, BadSetting, CallFailed
@@ -57,19 +57,35 @@ def server_options(command: Command) -> Command:
         click.option(
             "--user-token-file", metavar="FILE", help="A music user token. [variable: LIKEWISE_USER_TOKEN_FILE]"
         ),
-        click.option("--as", "listener", metavar="NAME", help="Whom to ask for on a `likewise dev`. [default: ada]"),
+        click.option("--as", "asking_as", metavar="NAME", help="Whom to ask for on a `likewise dev`. [default: ada]"),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
+per_second_option = click.option(
+    "--per-second",
+    type=click.FloatRange(min=0, min_open=True, max=1_000),
+    default=5.0,
+    show_default=True,
+    help="How many requests a second to make.",
+)
+
+
 @contextmanager
 def calling(**options: str | None) -> Iterator[Client]:
     """Open a client to the server that options and environment name, and explain what it refuses."""
+    with calling_with(find_access(os.environ, **options)) as client:
+        yield client
+
+
+@contextmanager
+def calling_with(access: Access, *, per_second: float | None = None) -> Iterator[Client]:
+    """Open a client to a server, of so many requests a second, and explain what it refuses."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each request is nothing for people
-    access = find_access(os.environ, **options)
-    with explained(), Client(access.developer_token, access.user_token, base_url=access.url) as client:
+    limits = Limits(per_second_max=per_second)
+    with explained(), Client(access.developer_token, access.user_token, base_url=access.url, limits=limits) as client:
         yield client
 
 
@@ -80,7 +96,7 @@ def find_access(
     profile: str | None = None,
     developer_token_file: str | None = None,
     user_token_file: str | None = None,
-    listener: str | None = None,
+    asking_as: str | None = None,
 ) -> Access:
     """Find out which server to ask, and with which tokens; raise `BadSetting`.
 
@@ -96,7 +112,7 @@ def find_access(
     profile = profile or environment.get(PROFILE)
     if profile is None and (given[DEVELOPER_TOKEN] or given[USER_TOKEN] or key):
         return _access_of(url, given[DEVELOPER_TOKEN] or key, given[USER_TOKEN])
-    for access in (_access_by_profile(profile), None if profile else _access_to_neighbour(listener)):
+    for access in (_access_by_profile(profile), None if profile else _access_to_neighbour(asking_as)):
         if access is not None and url in {None, access.url}:
             return access
     if url is None:

@@ -20,6 +20,8 @@ COMMANDS = {
     "library": ("likewise.cli.library", "library"),
     "list": ("likewise.cli.ratings", "list_"),
     "listener": ("likewise.cli.listeners", "listener"),
+    "pull": ("likewise.cli.pull", "pull"),
+    "push": ("likewise.cli.push", "push"),
     "rate": ("likewise.cli.ratings", "rate"),
     "restore": ("likewise.cli.keeping", "restore"),
     "serve": ("likewise.cli.serve", "serve"),

@@ -11,7 +11,7 @@ import click
 
 from likewise.admin import Admin
 from likewise.app import now
-from likewise.cli.output import json_option, show, tell, when
+from likewise.cli.output import database_option, json_option, show, tell, when
 from likewise.config import read_settings
 from likewise.domain import key_id_of
 from likewise.errors import BadKey, BadName, BadSetting
@@ -22,9 +22,6 @@ Result = TypeVar("Result")
 
 _KEY_BYTES_MAX = 64 * 1024
 
-database_option = click.option(
-    "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
-)
 key_file_argument = click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
 key_id_option = click.option(
     "--key-id", help="10 letters and digits; by default from a file name like AuthKey_ABC123DEFG.p8."

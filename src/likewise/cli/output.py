@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -10,6 +11,9 @@ import click
 from likewise.domain import Time
 from likewise.wire import apple_time
 
+database_option = click.option(
+    "--database", metavar="URL", help="The database, like sqlite:///likewise.db. [variable: LIKEWISE_DATABASE]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 
@@ -52,3 +56,16 @@ def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(sentence, err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on a terminal how far a long work is: `(what, done, total)`, a total of None where nobody knows it."""
+    from rich.console import Console  # noqa: PLC0415 - costs every other command its start
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - see above
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("")
+        yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)

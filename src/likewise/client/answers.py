@@ -211,12 +211,13 @@ def _read(decoder: "msgspec.json.Decoder[Document]", answer: Answer) -> Document
 
 def _page(document: _Ratings | _Resources, entries: list[Entry]) -> Page[Entry]:
     href, meta = document.next, document.meta or _Meta()
-    if href is not None and not _is_path(href):
+    if href is not None and not is_path(href):
         raise not_understood()
     return Page(entries, href, meta.total, meta.cursor)
 
 
-def _is_path(href: str) -> bool:
+def is_path(href: str) -> bool:
+    """Say whether this is the path of a page that may be asked for."""
     # It is asked with both tokens, so it must stay on the server: no host, and nothing that a URL cannot hold.
     is_clean = href.isascii() and href.isprintable() and not any(letter in href for letter in ' "<>\\^`{|}#')
     return is_clean and href.startswith("/v1/") and len(href) <= _HREF_CHARACTERS_MAX

@@ -115,6 +115,10 @@ class AsyncClient:
         """Yield all library items of one type, in the server's order, in pages of 100 as they are needed."""
         return self._entries(calls.list_library(type), calls.library_page)
 
+    async def get_library_page(self, type: str | Kind, next: str | None = None) -> Page[LibraryItem]:
+        """Return one page of what `list_library` yields: the first, or the one that is `next`; to go on later, say."""
+        return await self._run(calls.list_library(type) if next is None else calls.library_page(next))
+
     async def get_library_items(
         self, type: str | Kind, ids: Iterable[str], *, ids_per_request: int = IDS_PER_REQUEST
     ) -> list[LibraryItem]:

@@ -15,7 +15,7 @@ from likewise.client.credentials import (
     checked_user_token,
     token_source,
 )
-from likewise.client.exchange import Answer, Limits, Outcome, Plan, Send, Step, Surroundings, exchange
+from likewise.client.exchange import Answer, Limits, Outcome, Pace, Plan, Send, Step, Surroundings, exchange
 from likewise.domain import Item, Kind
 from likewise.errors import BadAnswer, ServerUnreachable
 
@@ -44,10 +44,11 @@ class Carrier:
         self._developer_token = token_source(developer_token, self._around.now)
         self._user_token = checked_user_token(user_token)
         self.base_url = checked_base_url(base_url)
+        self._pace = Pace(self.limits.per_second_max, self._around.monotonic)
         self._storefront_id: str | None = None
 
     def begin(self, plan: Plan[Result]) -> Generator[Step, Outcome | None, Result]:
-        return exchange(plan, self.limits, self._around)
+        return exchange(plan, self.limits, self._around, self._pace)
 
     def request(self, send: Send) -> httpx2.Request:
         # Compressed, few bytes could become very many, and the answers are small.

@@ -4,6 +4,7 @@ Nothing here touches a socket or waits. `exchange` says what to do next, and the
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -59,10 +60,33 @@ class Limits:
     """Before the second try, at most; twice as long before each one after."""
     wait_seconds_max: float = 8.0
     answer_bytes_max: int = 8 * 1024 * 1024
+    per_second_max: float | None = None
+    """Of requests, tries that follow the first included; None for as many as there are."""
 
     def __post_init__(self) -> None:
-        if self.tries_max < 1 or self.answer_bytes_max < 1:
+        per_second = 1 if self.per_second_max is None else self.per_second_max
+        if self.tries_max < 1 or self.answer_bytes_max < 1 or not per_second > 0:
             raise BadSetting("the limits of a client leave it no try or no answer", "allow at least one of each")
+
+
+class Pace:
+    """Keeps to so many requests a second, whoever makes them."""
+
+    def __init__(self, per_second_max: float | None, monotonic: Callable[[], float]) -> None:
+        self._seconds_each = 0.0 if per_second_max is None else 1 / per_second_max
+        self._monotonic = monotonic
+        self._next = float("-inf")
+        self._lock = threading.Lock()
+
+    def wait_seconds(self) -> float:
+        """Take the next turn; return how long it is until then."""
+        if not self._seconds_each:
+            return 0.0
+        with self._lock:
+            now = self._monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._seconds_each
+        return turn - now
 
 
 @dataclass(frozen=True)
@@ -91,20 +115,23 @@ Step: TypeAlias = Send | Wait
 Outcome: TypeAlias = Answer | ServerUnreachable
 
 
-def exchange(plan: Plan[Result], limits: Limits, around: Surroundings) -> Generator[Step, Outcome | None, Result]:
+def exchange(
+    plan: Plan[Result], limits: Limits, around: Surroundings, pace: Pace
+) -> Generator[Step, Outcome | None, Result]:
     """Walk through a call: yield what to do next, take what came of it; return the call's result or raise its error."""
     try:
         request = next(plan)
         while True:
-            answer = yield from _ask(request, limits, around)
+            answer = yield from _ask(request, limits, around, pace)
             request = plan.send(answer)
     except StopIteration as done:
         result: Result = done.value
         return result
 
 
-def _ask(request: Request, limits: Limits, around: Surroundings) -> Generator[Step, Outcome | None, Answer]:
+def _ask(request: Request, limits: Limits, around: Surroundings, pace: Pace) -> Generator[Step, Outcome | None, Answer]:
     """Get one good answer, asking again where that may help and does no harm."""
+    yield from _take_turn(pace)
     deadline = around.monotonic() + limits.seconds_max
     is_in_doubt = False
     tries = 0
@@ -129,6 +156,13 @@ def _ask(request: Request, limits: Limits, around: Surroundings) -> Generator[St
         is_last = tries >= limits.tries_max or around.monotonic() + wait >= deadline
         if is_last or not request.is_repeatable:
             raise error
+        yield Wait(wait)
+        yield from _take_turn(pace)
+
+
+def _take_turn(pace: Pace) -> Generator[Step, Outcome | None, None]:
+    wait = pace.wait_seconds()
+    if wait > 0:
         yield Wait(wait)
 
 
