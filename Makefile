@@ -1,6 +1,7 @@
 # The two commands are `make run` and `make test`; `make help` lists the rest.
 PYTHON ?= python3
 ARGS ?=
+UPGRADE ?= --upgrade
 BIN := .venv/bin
 COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header
 
@@ -41,10 +42,10 @@ format: install ## Format the code and mend what the linter can.
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lock: ## Pin the newest versions that pyproject.toml allows, by version and hash.
+lock: ## Pin the newest versions by version and hash; make lock UPGRADE= keeps what is pinned.
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) --constraints requirements/dev.lock --extra postgres pyproject.toml -o requirements/serve.lock
 	$(COMPILE) --constraints requirements/dev.lock --group pyproject.toml:build -o requirements/build.lock
 

@@ -33,12 +33,13 @@ def test_each_setting_is_read_from_its_variable():
         "LIKEWISE_TLS_CERTIFICATE": "/tls/likewise.crt",
         "LIKEWISE_TLS_KEY": "/tls/likewise.key",
         "LIKEWISE_SOCKET_MODE": "600",
+        "LIKEWISE_TRUSTED_PROXIES": "10.0.0.0/8,unix",
     }
     socket = {"LIKEWISE_SOCKET": "/run/likewise.sock"}  # there is no TLS on it
 
-    assert read_settings(environment) == Settings(
-        URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, "/tls/likewise.crt", "/tls/likewise.key", socket_mode="600"
-    )
+    tls = {"tls_certificate": "/tls/likewise.crt", "tls_key": "/tls/likewise.key"}
+    rest = {"socket_mode": "600", "trusted_proxies": "10.0.0.0/8,unix"}
+    assert read_settings(environment) == Settings(URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, **tls, **rest)
     assert read_settings(socket).socket == "/run/likewise.sock"
     assert {variable(each.name) for each in fields(Settings)} == set(environment | socket)
 
@@ -137,6 +138,11 @@ def test_the_mode_of_a_socket_is_three_octal_digits(mode):
 def test_any_other_mode_of_a_socket_is_refused(mode):
     with pytest.raises(BadSetting, match="LIKEWISE_SOCKET_MODE must be a file mode of three octal digits, like 660"):
         read_settings({"LIKEWISE_SOCKET_MODE": mode})
+
+
+def test_proxies_that_are_no_addresses_are_refused():
+    with pytest.raises(BadSetting, match="LIKEWISE_TRUSTED_PROXIES must be IP addresses, networks like"):
+        read_settings({"LIKEWISE_TRUSTED_PROXIES": "10.0.0.1/8"})
 
 
 # What goes together
@@ -302,10 +308,12 @@ def test_everything_else_is_shown():
         "tls_key": "",
         "socket": "",
         "socket_mode": "660",
+        "trusted_proxies": "",
     }
     assert repr(Settings(database=URL)) == (
         f"Settings(database='{URL}', host='127.0.0.1', port=8080, workers=0, ids_max=300, "
-        "shutdown_seconds_max=10, admin_token='', tls_certificate='', tls_key='', socket='', socket_mode='660')"
+        "shutdown_seconds_max=10, admin_token='', tls_certificate='', tls_key='', socket='', socket_mode='660', "
+        "trusted_proxies='')"
     )
 
 

