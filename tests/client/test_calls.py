@@ -294,6 +294,14 @@ class TestLists:
         [(_, target, _)] = server.asked
         assert target == "/v1/me/ratings?limit=100&filter%5Btype%5D=songs,albums&filter%5Bvalue%5D=-1"
 
+    @pytest.mark.parametrize("data", [[], [{"id": "i.a", "type": "library-songs", "href": "/v1/me/library/songs/i.a"}]])
+    def test_the_address_in_the_library_is_told(self, data):
+        listed = rating("1", value=1) | {"relationships": {"library": {"data": data}}}
+        with played(Played({"data": [listed]})) as client:
+            [found] = client.list_ratings()
+
+        assert found.library_item == (Item(Kind.LIBRARY_SONG, "i.a") if data else None)
+
     def test_changes_come_with_the_cursor_after_them(self):
         document = {
             "data": [rating("1", value=None, ratedAt="2026-11-02T14:05:09Z"), rating("2", value=1)],
@@ -314,7 +322,7 @@ class TestLists:
     def test_many_writes_go_1_000_at_a_time_and_each_says_what_became_of_it(self):
         fault = {"status": "404", "code": "40400", "title": "Resource Not Found", "detail": "no such item"}
         good = {"id": "1", "type": "ratings"}
-        server = Played({"data": [good] * 999 + [good | {"errors": [fault]}]}, {"data": [good]})
+        server = Played({"data": [good] * 999 + [{"errors": [fault]}]}, {"data": [good]})
         with played(server) as client:
             written = client.write_ratings([("songs", str(id), None) for id in range(1, 1_001)] + [("albums", "1", 1)])
 

@@ -174,7 +174,7 @@ class TestList:
         (code, out, err), lines = self.run(tmp_path, [page], "--type", "songs", "--value", "like", "--limit", "1")
         assert (code, err) == (0, "")
         assert out == (
-            "type   id  value  rated                     name  artist\n"
+            "type   id  value  rated                     name  artist  library id\n"
             "songs  2   like   2026-11-02T14:05:09.123Z  Song  Artist\n"
         )
         assert lines == ["GET /v1/me/ratings?limit=100&filter%5Btype%5D=songs&filter%5Bvalue%5D=1 HTTP/1.1"]

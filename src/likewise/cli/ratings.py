@@ -87,6 +87,7 @@ def _row(rating: Rating, *, as_json: bool) -> dict[str, Any]:
         "rated": at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None,
         "name": rating.name,
         "artist": rating.artist_name,
+        "library_id": rating.library_item.id if rating.library_item else None,
     }
 
 

@@ -20,13 +20,17 @@ _HREF_CHARACTERS_MAX = 16_384
 
 
 class Rating(NamedTuple):
-    """A like or a dislike. `rated_at`, `name` and `artist_name` are None where the server does not tell them."""
+    """A like or a dislike. What follows the value is None where the server does not tell it.
+
+    `library_item` is the other address of a rating that is listed, the item's in the library.
+    """
 
     item: Item
     value: Value
     rated_at: datetime | None = None
     name: str | None = None
     artist_name: str | None = None
+    library_item: Item | None = None
 
 
 class RatingChange(NamedTuple):
@@ -75,10 +79,24 @@ class _Attributes(Struct):
     artistName: str | None = None  # noqa: N815 - the wire's spelling
 
 
-class _Rating(Struct):
+class _Identifier(Struct):
     id: str
+    type: str
+
+
+class _Relationship(Struct):
+    data: list[_Identifier] = []
+
+
+class _Relationships(Struct):
+    library: _Relationship | None = None
+
+
+class _Rating(Struct):
+    id: str = ""  # what was refused of many has none
     href: str = ""
     attributes: _Attributes | None = None
+    relationships: _Relationships | None = None
     errors: list[Problem] = []
 
 
@@ -148,7 +166,7 @@ def read_ratings(answer: Answer, kind: Kind) -> dict[str, Rating]:
 def read_rating_page(answer: Answer) -> Page[Rating]:
     """Read a part of the list of all ratings."""
     document = _read(_ratings, answer)
-    return _page(document, [_rating(_item_at(each.href), each.attributes) for each in document.data])
+    return _page(document, [_listed(each) for each in document.data])
 
 
 def read_change_page(answer: Answer) -> Page[RatingChange]:
@@ -230,6 +248,22 @@ def _rating(item: Item, attributes: _Attributes | None) -> Rating:
     return Rating(item, value, _time(attributes.ratedAt), attributes.name, attributes.artistName)
 
 
+def _listed(document: _Rating) -> Rating:
+    rating = _rating(_item_at(document.href), document.attributes)
+    library = document.relationships.library if document.relationships else None
+    if library is None or not library.data:
+        return rating
+    identifier = library.data[0]
+    return rating._replace(library_item=_library_item_of(identifier.type, identifier.id))
+
+
+def _library_item_of(type: str, id: str) -> Item:
+    kind = KINDS.get(type)
+    if kind is None or not kind.is_library:
+        raise not_understood()
+    return _item(kind, id)
+
+
 def _change(document: _Rating) -> RatingChange:
     attributes = document.attributes
     if attributes is None or (attributes.value is not None and attributes.value not in VALUES):
@@ -239,13 +273,10 @@ def _change(document: _Rating) -> RatingChange:
 
 
 def _library_item(document: _Resource) -> LibraryItem:
-    kind = KINDS.get(document.type)
-    if kind is None or not kind.is_library:
-        raise not_understood()
-    item = _item(kind, document.id)
+    item = _library_item_of(document.type, document.id)
     attributes = document.attributes or _LibraryAttributes()
     names = attributes.name, attributes.artistName, attributes.albumName
-    return LibraryItem(item, _twin(TWINS[kind], attributes.playParams), *names, _time(attributes.dateAdded))
+    return LibraryItem(item, _twin(TWINS[item.kind], attributes.playParams), *names, _time(attributes.dateAdded))
 
 
 def _twin(kind: Kind, play_params: _PlayParams | None) -> Item | None:
