@@ -8,6 +8,7 @@ down is the business of `likewise.transfer`, which shares the framing alone.
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ _PIECE_BYTES = 256 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_CLOCK = [f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
 
 encode_lines: Callable[[Iterable[Any]], bytes] = msgspec.json.Encoder().encode_lines
 """Write documents as lines, each with its line break."""
@@ -90,7 +92,16 @@ def lines_of(block: Block) -> Iterator[tuple[int, bytes]]:
 
 def moment(time: Time) -> str:
     """Write a time to the millisecond: `2026-11-02T14:05:09.123Z` (RFC 3339)."""
-    return f"{(_EPOCH + time * _MILLISECOND).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    seconds, milliseconds = divmod(time, 1000)
+    minutes, second = divmod(seconds, 60)
+    days, minute = divmod(minutes, 1440)
+    return f"{_date(days)}T{_CLOCK[minute]}:{second:02}.{milliseconds:03}Z"
+
+
+# Remembered, because whoever writes a million times has lived some thousands of days: 0.6 µs instead of 1.9.
+@lru_cache(maxsize=16_384)
+def _date(days: int) -> str:
+    return (_EPOCH + timedelta(days)).date().isoformat()
 
 
 def time_of(text: str) -> Time:

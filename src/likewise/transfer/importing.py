@@ -157,14 +157,13 @@ class Importer:
     # Ratings
 
     async def _rate(self, source: Source, rated: Sequence[tuple[Row, Item]], counts: Counts) -> None:
-        unless = self._rules.unless
         items = list({item: None for _, item in rated})
         known = {rating.item: rating for rating in await self._store.get(self._listener, items)}
-        timely = [(row, item) for row, item in rated if row.time is not None or not _says(known, item, row.value)]
-        counts.same += len(rated) - len(timely)
-        rated = timely
+        rated, repeated = _without_repetitions(rated, known)
+        counts.same += repeated
         changes = [
-            Change(item, row.value, None, source.time if row.time is None else row.time, unless) for row, item in rated
+            Change(item, row.value, None, source.time if row.time is None else row.time, self._rules.unless)
+            for row, item in rated
         ]
         if self._rules.is_rehearsal:
             done = _rehearsed(changes, known)
@@ -252,10 +251,22 @@ def _batches(said: Iterator[Said]) -> Iterator[list[Said]]:
         yield batch
 
 
-def _says(known: Mapping[Item, Rating], item: Item, value: Value | None) -> bool:
-    """Say whether an item has this value already: then the file's date, which is a guess, is no better time for it."""
-    rating = known.get(item)
-    return rating is not None and rating.value is value
+def _without_repetitions(
+    rated: Sequence[tuple[Row, Item]], known: Mapping[Item, Rating]
+) -> tuple[list[tuple[Row, Item]], int]:
+    """Leave out rows that say what is here already, as most do when a file is imported again; say how many.
+
+    The file's date, which is a guess, is no better time for a value that is here. Whatever comes after a row that says
+    otherwise stays.
+    """
+    others: list[tuple[Row, Item]] = []
+    met: set[Item] = set()
+    for row, item in rated:
+        there = known.get(item)
+        if there is None or there.value is not row.value or row.time not in {None, there.time} or item in met:
+            met.add(item)
+            others.append((row, item))
+    return others, len(rated) - len(others)
 
 
 def _rehearsed(changes: Sequence[Change], known: Mapping[Item, Rating]) -> list[bool]:

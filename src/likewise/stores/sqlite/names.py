@@ -5,8 +5,8 @@ from typing import Any
 
 import apsw
 
-from likewise.domain import Clue, Item, ItemName
-from likewise.stores.rows import CATALOG, item_name_of, learned, name_row, place_of
+from likewise.domain import Clue, Item, ItemName, Kind
+from likewise.stores.rows import CATALOG, item_name_of, learned, name_row
 from likewise.stores.sqlite.writes import check_listener
 
 _FACTS = ("title", "artist", "album", "isrc", "musicbrainz_id")
@@ -21,7 +21,9 @@ SET {", ".join(f"{fact} = ifnull(excluded.{fact}, {fact})" for fact in (*_FACTS,
 WHERE {" OR ".join(f"ifnull(excluded.{fact}, {fact}) IS NOT {fact}" for fact in _FACTS)}
 """  # noqa: S608 - our own words
 
-_NAME = f"SELECT {_COLUMNS} FROM item_names WHERE listener = ? AND kind = ? AND id = ?"  # noqa: S608 - our own words
+_NAMES = f"""
+SELECT {_COLUMNS} FROM item_names WHERE listener = ? AND kind = ? AND id IN (SELECT value FROM json_each(?))
+"""  # noqa: S608 - our own words
 
 _CLUES = {
     Clue.ISRC: "isrc = ?",
@@ -56,10 +58,14 @@ def _owner(connection: apsw.Connection, listener: int | None, item: Item) -> int
 
 
 def names_of(connection: apsw.Connection, *, listener: int | None, items: Collection[Item]) -> list[ItemName]:
+    ids_of_kinds: dict[Kind, list[str]] = {}
+    for kind, id in items:
+        ids_of_kinds.setdefault(kind, []).append(id)
     found: list[ItemName] = []
-    for item in items:
-        owner = listener if item.kind.is_library else CATALOG
-        rows: Any = connection.execute(_NAME, (owner, *place_of(item)))
+    for kind, ids in ids_of_kinds.items():
+        owner = listener if kind.is_library else CATALOG
+        # Ids are well formed, so none holds a character that JSON would escape.
+        rows: Any = connection.execute(_NAMES, (owner, kind.number, '["' + '","'.join(ids) + '"]'))
         found += (item_name_of(*row) for row in rows)
     return found
 

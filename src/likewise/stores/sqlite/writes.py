@@ -29,6 +29,13 @@ VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, time = excluded.time, change = excluded.change
 """
 
+# What is stored already and stays is decided by the statement that writes, for a look before it costs as much again.
+_PUT_UNLESS: dict[Keep | None, str] = {
+    None: f"{_PUT} WHERE (ratings.value, ratings.time) IS NOT (excluded.value, excluded.time)",
+    Keep.NEWER: f"{_PUT} WHERE ratings.time < excluded.time",
+    Keep.RATED: f"{_PUT} WHERE ratings.value = {_TOMBSTONE}",
+}
+
 _FORGET = "DELETE FROM ratings WHERE listener = ? AND kind = ? AND id = ? AND change = ? AND value = 0"
 
 _COUNT_FORGOTTEN = "UPDATE listeners SET forgotten = max(forgotten, ?) WHERE id = ?"
@@ -59,14 +66,45 @@ def in_transaction(connection: apsw.Connection, jobs: Sequence[Callable[[apsw.Co
 # Ratings
 
 
+class _Numbers:
+    """The change numbers of one listener: looked up when the first is needed, counted once when the job is done."""
+
+    def __init__(self, connection: apsw.Connection, listener: int) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._known: int | None = None
+        self._last = 0
+
+    def next(self) -> int:
+        if self._known is None:
+            row = self._connection.execute(_LAST_CHANGE, (self._listener,)).fetchone()
+            if row is None:
+                raise ListenerRemoved
+            self._known = self._last = row[0]
+        self._last += 1
+        return self._last
+
+    def give_back(self) -> None:
+        """Say that nobody has used the last one."""
+        self._last -= 1
+
+    def count(self) -> bool:
+        """Write down the last one; say whether there was any."""
+        if self._known is None or self._known == self._last:
+            return False
+        self._connection.execute(_COUNT_CHANGE, (self._last, self._listener))
+        return True
+
+
 def write(connection: apsw.Connection, *, listener: int, changes: Sequence[Change], now: Time) -> list[bool]:
-    done = [_apply(connection, listener, change, now) for change in changes]
-    if not any(done):  # else a change was numbered, on the listener's row
+    numbers = _Numbers(connection, listener)
+    done = [_apply(connection, listener, change, now, numbers) for change in changes]
+    if not numbers.count():
         check_listener(connection, listener)
     return done
 
 
-def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time) -> bool:
+def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time, numbers: _Numbers) -> bool:
     item, value, only, time, unless = change
     if item.kind.is_library:
         place = _stored_at(connection, listener, item)
@@ -74,26 +112,30 @@ def _apply(connection: apsw.Connection, listener: int, change: Change, now: Time
             return False
     else:
         place = item
-    if (time is not None or unless is not None) and _is_kept(connection, listener, place, change, now):
-        return False
+    moment = now if time is None else time
     if value is None:
-        return _clear(connection, listener, place, only, now if time is None else time)
+        if unless is not None and _is_kept(connection, listener, place, unless, moment):
+            return False
+        return _clear(connection, listener, place, only, moment, numbers)
     if place is item and item.kind.is_library:
-        _meet(connection, listener, item, now)
-    _set(connection, listener, place, int(value), now if time is None else time)
-    return True
+        _meet(connection, listener, item, now, numbers)
+    if time is None and unless is None:
+        _set(connection, listener, place, int(value), now, numbers)
+        return True
+    bindings = (listener, place.kind.number, place.id, int(value), moment, numbers.next())
+    connection.execute(_PUT_UNLESS[unless], bindings)
+    is_done = connection.changes() == 1
+    if not is_done:
+        numbers.give_back()
+    return is_done
 
 
-def _is_kept(connection: apsw.Connection, listener: int, place: Item, change: Change, now: Time) -> bool:
-    """Say whether what is stored stays as it is, because the change says so or because it says the same."""
+def _is_kept(connection: apsw.Connection, listener: int, place: Item, unless: Keep, time: Time) -> bool:
+    """Say whether what is stored is not to be cleared."""
     row = connection.execute(_GET, (listener, place.kind.number, place.id)).fetchone()
     if row is None:
         return False
-    _, value, _, time, unless = change
-    is_same = row == (value, time)
-    is_newer = unless is Keep.NEWER and row[1] >= (now if time is None else time)
-    is_rated = unless is Keep.RATED and row[0] != _TOMBSTONE
-    return is_same or is_newer or is_rated
+    return bool(row[1] >= time if unless is Keep.NEWER else row[0] != _TOMBSTONE)
 
 
 def _stored_at(connection: apsw.Connection, listener: int, item: Item) -> Item | None:
@@ -107,32 +149,24 @@ def _stored_at(connection: apsw.Connection, listener: int, item: Item) -> Item |
     return item if twin is None else Item(TWINS[item.kind], twin)
 
 
-def _meet(connection: apsw.Connection, listener: int, item: Item, now: Time) -> None:
+def _meet(connection: apsw.Connection, listener: int, item: Item, now: Time, numbers: _Numbers) -> None:
     if connection.execute(_LIBRARY_ROW, (listener, item.kind.number, item.id)).fetchone() is None:
-        bindings = (listener, item.kind.number, item.id, None, now, _next_change(connection, listener))
+        bindings = (listener, item.kind.number, item.id, None, now, numbers.next())
         connection.execute(_ADD, bindings)
 
 
-def _set(connection: apsw.Connection, listener: int, item: Item, value: int, time: Time) -> None:
-    change = _next_change(connection, listener)
-    connection.execute(_PUT, (listener, item.kind.number, item.id, value, time, change))
+def _set(connection: apsw.Connection, listener: int, item: Item, value: int, time: Time, numbers: _Numbers) -> None:
+    connection.execute(_PUT, (listener, item.kind.number, item.id, value, time, numbers.next()))
 
 
-def _clear(connection: apsw.Connection, listener: int, item: Item, only: int | None, time: Time) -> bool:
+def _clear(
+    connection: apsw.Connection, listener: int, item: Item, only: int | None, time: Time, numbers: _Numbers
+) -> bool:
     row = connection.execute(_GET, (listener, item.kind.number, item.id)).fetchone()
     if row is None or row[0] == _TOMBSTONE or (only is not None and row[0] != only):
         return False
-    _set(connection, listener, item, _TOMBSTONE, time)
+    _set(connection, listener, item, _TOMBSTONE, time, numbers)
     return True
-
-
-def _next_change(connection: apsw.Connection, listener: int) -> int:
-    row = connection.execute(_LAST_CHANGE, (listener,)).fetchone()
-    if row is None:
-        raise ListenerRemoved
-    change: int = row[0] + 1
-    connection.execute(_COUNT_CHANGE, (change, listener))
-    return change
 
 
 def check_listener(connection: apsw.Connection, listener: int) -> None:
@@ -155,16 +189,18 @@ def forget(connection: apsw.Connection, *, listener: int, tombstones: Sequence[t
 
 
 def add(connection: apsw.Connection, *, listener: int, links: Sequence[tuple[Item, Item]], now: Time) -> None:
+    numbers = _Numbers(connection, listener)
     for library_item, catalog_item in links:
         kind = library_item.kind.number
         if connection.execute(_LIVE_TWIN, (listener, kind, catalog_item.id)).fetchone() is None:
-            change = _next_change(connection, listener)
-            connection.execute(_ADD, (listener, kind, library_item.id, catalog_item.id, now, change))
+            connection.execute(_ADD, (listener, kind, library_item.id, catalog_item.id, now, numbers.next()))
+    numbers.count()
 
 
 def link(connection: apsw.Connection, *, listener: int, library_item: Item, catalog_item: Item, now: Time) -> None:
     kind, id = library_item
-    change = _next_change(connection, listener)
+    numbers = _Numbers(connection, listener)
+    change = numbers.next()
     row = connection.execute(_LIBRARY_ROW, (listener, kind.number, id)).fetchone()
     other = connection.execute(_LIVE_TWIN, (listener, kind.number, catalog_item.id)).fetchone()
     if row is not None and row[1]:
@@ -178,28 +214,32 @@ def link(connection: apsw.Connection, *, listener: int, library_item: Item, cata
     else:
         connection.execute(_RELINK, (catalog_item.id, listener, kind.number, id))
         if row[0] is None:
-            _merge(connection, listener, library_item, catalog_item, now)
+            _merge(connection, listener, library_item, catalog_item, now, numbers)
+    numbers.count()
 
 
-def _merge(connection: apsw.Connection, listener: int, upload: Item, catalog_item: Item, now: Time) -> None:
+def _merge(
+    connection: apsw.Connection, listener: int, upload: Item, catalog_item: Item, now: Time, numbers: _Numbers
+) -> None:
     """Let an upload's rating become that of its catalog item, unless that has one which is as new or newer."""
     own = connection.execute(_GET, (listener, upload.kind.number, upload.id)).fetchone()
     if own is None or own[0] == _TOMBSTONE:
         return
     catalog = connection.execute(_GET, (listener, catalog_item.kind.number, catalog_item.id)).fetchone()
     if catalog is None or catalog[0] == _TOMBSTONE or own[1] > catalog[1]:
-        _set(connection, listener, catalog_item, own[0], own[1])
-    _set(connection, listener, upload, _TOMBSTONE, now)
+        _set(connection, listener, catalog_item, own[0], own[1], numbers)
+    _set(connection, listener, upload, _TOMBSTONE, now, numbers)
 
 
 def unlink(connection: apsw.Connection, *, listener: int, item: Item, now: Time) -> bool:
     row = connection.execute(_LIBRARY_ROW, (listener, item.kind.number, item.id)).fetchone()
     if row is None or row[1]:
         return False
+    numbers = _Numbers(connection, listener)
     if row[0] is None:
-        _clear(connection, listener, item, None, now)
-    change = _next_change(connection, listener)
-    connection.execute(_KILL, (change, listener, item.kind.number, item.id))
+        _clear(connection, listener, item, None, now, numbers)
+    connection.execute(_KILL, (numbers.next(), listener, item.kind.number, item.id))
+    numbers.count()
     return True
 
 

@@ -106,13 +106,7 @@ def time_of(text: str) -> Time | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{shortened(text)} is no date") from None
-    return time_of_moment(moment)
-
-
-def time_of_moment(moment: datetime) -> Time:
-    """Turn a date into milliseconds; raise `ValueError` outside of the years 1970 to 9999."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return _within(((aware - _EPOCH) // _MILLISECOND), str(moment))
+    return _within(((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND, text)
 
 
 def time_of_seconds(seconds: object) -> Time | None:
@@ -127,12 +121,12 @@ def time_of_seconds(seconds: object) -> Time | None:
         raise ValueError("the date is no number of seconds") from None
     if not math.isfinite(number):
         raise ValueError(f"{number} is no date")
-    return _within(round(number * 1000), str(number))
+    return _within(round(number * 1000), number)
 
 
-def _within(time: Time, shown: str) -> Time:
+def _within(time: Time, shown: object) -> Time:
     if not 0 <= time <= TIME_MAX:
-        raise ValueError(f"{shortened(shown)} is not between 1970 and 9999")
+        raise ValueError(f"{shortened(str(shown))} is not between 1970 and 9999")
     return time
 
 
