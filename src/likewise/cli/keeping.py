@@ -41,7 +41,7 @@ Counts = Mapping[type[Record], int]
 @click.option(
     "--format",
     type=click.Choice([SQLITE, NDJSON]),
-    help="A SQLite file, or JSON, one record a line. [default: sqlite from SQLite into a file, else ndjson]",
+    help="A SQLite file, or JSON, one record a line. [default: sqlite, from SQLite to a file not named ….ndjson]",
 )
 @click.option("--force", is_flag=True, help="Replace FILE where there is one.")
 @database_option
@@ -58,6 +58,7 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
     url = database_url(database)
     path = sqlite_path(url)
     to_stdout = file == "-"
+    default_format = NDJSON if file.endswith((".ndjson", ".jsonl")) else SQLITE
     if to_stdout and as_json:
         raise BadSetting("standard output is taken by the backup", "give --json with a file")
     if format == SQLITE and (path is None or to_stdout):
@@ -71,7 +72,7 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
             counts = asyncio.run(_write_lines(url, _write_to_stdout, shown))
         else:
             with new_file(file, replace=force) as temporary:
-                if path is not None and format != NDJSON:
+                if path is not None and (format or default_format) == SQLITE:
                     counts = back_up(path, temporary, lambda done, total: shown.reach("copying", done, total))
                 else:
                     counts = asyncio.run(_write_file(url, temporary, shown))
@@ -178,7 +179,8 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
                 asyncio.run(_receive(handle, begun, file))
         copy = Path(folder, "copy.db")
         copy.touch(mode=0o600)
-        take_out(path, copy, lambda done, total: shown.reach("reading", done, total))
+        said = "the backup" if name == "-" else name
+        take_out(path, copy, lambda done, total: shown.reach("reading", done, total), name=said)
         return asyncio.run(_restore_store(url, f"sqlite:///{copy}", shown, replace=replace))
 
 

@@ -151,8 +151,8 @@ async def _write(
 
 async def _flush(target: Store, waiting: list[Record], progress: Progress) -> int:
     await target.amend(remove=[], records=waiting, mark=_UNFINISHED)
-    written = len(waiting)
-    progress("copying", written)
+    progress("copying", len(waiting))
+    written = sum(type(record) is not Counter for record in waiting)
     waiting.clear()
     return written
 

@@ -63,17 +63,20 @@ def _counts(connection: apsw.Connection) -> Mapping[type[Record], int]:
     }
 
 
-def take_out(path: Path, target: Path, progress: Progress) -> None:
-    """Copy a backup into the empty file `target`, so that it stays as it is; raise `BadFile` when it is damaged."""
+def take_out(path: Path, target: Path, progress: Progress, *, name: str) -> None:
+    """Copy a backup into the empty file `target`, so that it stays as it is; raise `BadFile` when it is damaged.
+
+    `name` is what whoever handed it in calls it.
+    """
     try:
         with _opened(_opened_for_reading(path)) as source:
-            check_identity(source, str(path))
+            check_identity(source, name)
             _copy(source, target, progress)
         with _opened(apsw.Connection(str(target))) as copy:
             for finding in integrity_findings(copy):
-                raise BadFile(f"{path} is damaged: {finding.text}", _ANOTHER)
+                raise BadFile(f"{name} is damaged: {finding.text}", _ANOTHER)
     except apsw.Error as error:
-        raise BadFile(f"{path} is damaged ({error})", _ANOTHER) from error
+        raise BadFile(f"{name} is damaged ({error})", _ANOTHER) from error
 
 
 def _opened_for_reading(path: Path) -> apsw.Connection:
