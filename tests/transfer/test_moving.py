@@ -156,6 +156,29 @@ async def test_every_store_takes_all_in_and_gives_it_out_again(tmp_path, adapter
     assert len(lines[0].splitlines()) == 18
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("id", ["", "5"])
+async def test_halves_of_characters_and_controls_in_names_harm_no_store(tmp_path, adapter, id):
+    track = {
+        "Apple Music Track Identifier": id,
+        "Title": "a\ud800\0",
+        "Artist": "\x1b[2J",
+        "Track Like Rating": "LIKED",
+    }
+    (tmp_path / "tracks.json").write_text(json.dumps([track]))
+    store = await ADAPTERS[adapter](tmp_path).open()
+    ada = await store.add_listener("ada", "us")
+    with ExitStack() as stack:
+        [source] = Search(stack).in_path(tmp_path / "tracks.json")
+        assert isinstance(source, Source)
+        importer = Importer(store, ada, Rules(Keep.NEWER, Kind.SONG, TUESDAY), Silence())
+
+        counts = await importer.take(source, lambda _counts, _read: None)
+
+    await store.close()
+    assert (counts.new, counts.unmatched) == ((1, 0) if id else (0, 1))
+
+
 def test_to_import_again_changes_nothing(likewise, imported, tmp_path):
     make.write_all(tmp_path / "exports")
     imported(tmp_path / "exports")

@@ -152,6 +152,13 @@ def test_an_archive_is_searched_and_companions_are_passed_over(archive):
     assert content(archive({"a": LINE, "b/c": LINE})) == {"/a": LINE, "/b/c": LINE}
 
 
+def test_what_a_file_is_called_does_nothing_to_a_terminal(archive, tmp_path):
+    assert list(found(archive({"a\x1b[2J\nb": LINE}))) == ["/a\ufffd[2J\ufffdb"]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a\x1bb").write_bytes(LINE)
+    assert list(found(tmp_path / "folder")) == ["/a\ufffdb"]
+
+
 def test_a_member_has_its_own_date_else_the_archives(archive):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as written:

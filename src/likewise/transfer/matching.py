@@ -44,9 +44,10 @@ async def learn(store: Store, listener: Listener, names: Sequence[ItemName]) -> 
 
 async def matches(store: Store, listener: Listener, rows: Sequence[Row]) -> list[Item | None]:
     """Find for each row without an id the one item that it names, or None."""
+    named = [names_of(_ANYTHING, row.names) or _NAMELESS for row in rows]
     found: list[Item | None] = [None] * len(rows)
     for clue, text_of in _CLUES:
-        texts = {index: text for index, row in enumerate(rows) if found[index] is None and (text := text_of(row.names))}
+        texts = {index: text for index, name in enumerate(named) if not found[index] and (text := text_of(name))}
         if texts:
             candidates = await store.named(listener, clue, set(texts.values()), limit=_CANDIDATES_MAX)
             for index, text in texts.items():
@@ -54,25 +55,12 @@ async def matches(store: Store, listener: Listener, rows: Sequence[Row]) -> list
     return found
 
 
-def _isrc(names: Names) -> str | None:
-    named = names_of(_ANYTHING, names)
-    return named and named.isrc
-
-
-def _musicbrainz_id(names: Names) -> str | None:
-    named = names_of(_ANYTHING, names)
-    return named and named.musicbrainz_id
-
-
-def _key(names: Names) -> str | None:
-    return match_key(names.title, names.artist)
-
-
 _ANYTHING = Item(Kind.SONG, "0")
-_CLUES: tuple[tuple[Clue, Callable[[Names], str | None]], ...] = (
-    (Clue.ISRC, _isrc),
-    (Clue.MUSICBRAINZ_ID, _musicbrainz_id),
-    (Clue.MATCH_KEY, _key),
+_NAMELESS = ItemName(_ANYTHING)
+_CLUES: tuple[tuple[Clue, Callable[[ItemName], str | None]], ...] = (
+    (Clue.ISRC, lambda name: name.isrc),
+    (Clue.MUSICBRAINZ_ID, lambda name: name.musicbrainz_id),
+    (Clue.MATCH_KEY, lambda name: match_key(name.title, name.artist)),
 )
 
 

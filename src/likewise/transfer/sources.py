@@ -150,7 +150,7 @@ class Search:
             yield Skipped(document.name, f"the archive is broken or cut off ({error})")
             return
         for member in archive.infolist():
-            name = f"{document.name}/{member.filename}"
+            name = f"{document.name}/{_printable(member.filename)}"
             if member.is_dir() or _is_companion(member.filename):
                 continue
             if reason := _why_not(member):
@@ -178,7 +178,12 @@ class Search:
 
 def _document_at(path: Path) -> _Document:
     status = path.stat()
-    return _Document(str(path), int(status.st_mtime * 1000), status.st_size, partial(_open_file, path))
+    return _Document(_printable(str(path)), int(status.st_mtime * 1000), status.st_size, partial(_open_file, path))
+
+
+def _printable(name: str) -> str:
+    """Return a name that does nothing to a terminal, whatever somebody has called a file."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
 
 
 def _open_file(path: Path) -> BinaryIO:

@@ -490,6 +490,9 @@ class SQLiteStore(Store):
         self._log_pages = 0
         try:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            # Another process is copying, and copies for all.
+            return
         except apsw.Error as error:
             # Nothing is lost: what is in the log stays there until a later time works.
             logger.warning("the log could not be copied into the database: %s", error)
