@@ -96,7 +96,7 @@ async def test_the_1025th_waiting_job_is_refused_and_the_others_are_done(batcher
     under_way = await begin(batcher, works, -1)
     waiting = [batcher.submit(job) for job in range(1_024)]
 
-    with pytest.raises(StoreUnavailable, match="too many writes"):
+    with pytest.raises(StoreUnavailable, match="too much is waiting"):
         batcher.submit(1_024)
     works.gate.set()
     assert await asyncio.gather(under_way, *waiting) == [-2, *range(0, 2_048, 2)]

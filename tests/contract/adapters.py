@@ -1,5 +1,6 @@
 """The adapters that the contract runs on. A new one is a class here and an entry in `ADAPTERS`; none is excused."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,10 @@ import apsw
 from likewise.domain import KINDS_BY_NUMBER, Item, Listener, Time
 from likewise.store import Store
 from likewise.stores import open_store
+from likewise.stores.postgres import PostgresStore
+from likewise.stores.postgres.opening import open_pool
 from likewise.stores.sqlite import SQLiteStore
+from tests.contract.citus_cluster import CITUS, emptied_cluster
 from tests.contract.postgres_server import execute, postgres_server, run_apart
 
 
@@ -76,11 +80,31 @@ class Postgres(Database):
         return [_row(*row) for row in run_apart(execute(self.url, sql, listener.id))]
 
 
+class PostgresByListener(Postgres):
+    """Speaks to PostgreSQL as to a cluster: each listener apart."""
+
+    async def open(self) -> Store:
+        opened = await open_pool(self.url, create=True)
+        return PostgresStore(self.url, opened._replace(is_distributed=True), None)
+
+
+class Citus(Postgres):
+    """The cluster whose coordinator `LIKEWISE_TEST_CITUS` names; its one database is emptied for each test."""
+
+    def __init__(self, _folder: Path) -> None:
+        self.url = emptied_cluster()
+
+
 ADAPTERS: dict[str, Callable[[Path], Database]] = {
     "sqlite": SQLiteFile,
     "sqlite-memory": SQLiteMemory,
     "postgres": Postgres,
+    "postgres-by-listener": PostgresByListener,
 }
 
-DURABLE_ADAPTERS = ["sqlite", "postgres"]
+DURABLE_ADAPTERS = ["sqlite", "postgres", "postgres-by-listener"]
 """Those that keep their database when the store is closed, and that several stores may open at once."""
+
+if CITUS in os.environ:
+    ADAPTERS["citus"] = Citus
+    DURABLE_ADAPTERS.append("citus")

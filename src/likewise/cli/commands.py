@@ -20,6 +20,7 @@ COMMANDS = {
     "library": ("likewise.cli.library", "library"),
     "list": ("likewise.cli.ratings", "list_"),
     "listener": ("likewise.cli.listeners", "listener"),
+    "migrate": ("likewise.cli.migrate", "migrate"),
     "pull": ("likewise.cli.pull", "pull"),
     "push": ("likewise.cli.push", "push"),
     "rate": ("likewise.cli.ratings", "rate"),

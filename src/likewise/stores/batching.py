@@ -5,16 +5,21 @@ waits for company.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 from likewise.errors import StoreUnavailable
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
+Run: TypeAlias = Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | BaseException]]]
 
 WAITING_MAX = 1_024
 BATCH_MAX = 512
+
+
+def _nothing() -> None:
+    pass
 
 
 class Batcher(Generic[Job, Outcome]):
@@ -24,8 +29,9 @@ class Batcher(Generic[Job, Outcome]):
     everybody in the batch gets that.
     """
 
-    def __init__(self, run: Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | BaseException]]]) -> None:
+    def __init__(self, run: "Run[Job, Outcome]", *, on_idle: Callable[[], object] = _nothing) -> None:
         self._run = run
+        self._on_idle = on_idle
         self._waiting: list[tuple[Job, asyncio.Future[Outcome]]] = []
         self._draining: asyncio.Task[None] | None = None
         self._is_finished = False
@@ -36,9 +42,9 @@ class Batcher(Generic[Job, Outcome]):
         Whoever cancels the future before its batch has begun takes the job out.
         """
         if self._is_finished:
-            raise StoreUnavailable("the database has been closed")
+            raise _closed()
         if len(self._waiting) >= WAITING_MAX:
-            raise StoreUnavailable("too many writes are waiting for the database")
+            raise _too_much()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((job, future))
@@ -65,6 +71,7 @@ class Batcher(Generic[Job, Outcome]):
             for _, future in self._waiting:
                 future.cancel()
             self._waiting.clear()
+            self._on_idle()
 
     async def _settle(self, batch: Sequence[tuple[Job, asyncio.Future[Outcome]]]) -> None:
         # Gathered, so that whatever `run` raises reaches those who wait, and never leaves them waiting.
@@ -83,3 +90,50 @@ class Batcher(Generic[Job, Outcome]):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+
+class Lanes(Generic[Job, Outcome]):
+    """Batchers side by side, one for each key that has jobs.
+
+    Jobs of one key share batches and keep their order; those of another key do not wait for them, and never share a
+    batch with them.
+    """
+
+    def __init__(self, run: "Run[Job, Outcome]", key_of: Callable[[Job], Hashable]) -> None:
+        self._run = run
+        self._key_of = key_of
+        self._lanes: dict[Hashable, Batcher[Job, Outcome]] = {}
+        self._unfinished = 0
+        self._is_finished = False
+
+    def submit(self, job: Job) -> asyncio.Future[Outcome]:
+        """Queue a job, as `Batcher` does; raise `StoreUnavailable` when 1 024 of all keys have no outcome yet."""
+        if self._is_finished:
+            raise _closed()
+        if self._unfinished >= WAITING_MAX:
+            raise _too_much()
+        key = self._key_of(job)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Batcher(self._run, on_idle=lambda: self._lanes.pop(key))
+        future = lane.submit(job)
+        self._unfinished += 1
+        future.add_done_callback(self._note_done)
+        return future
+
+    async def finish(self) -> None:
+        """Wait until nothing is waiting and nothing is under way, and take no more jobs from then on."""
+        while self._lanes:
+            await asyncio.gather(*(lane.finish() for lane in list(self._lanes.values())))
+        self._is_finished = True
+
+    def _note_done(self, _future: asyncio.Future[Outcome]) -> None:
+        self._unfinished -= 1
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the database has been closed")
+
+
+def _too_much() -> StoreUnavailable:
+    return StoreUnavailable("too much is waiting for the database")

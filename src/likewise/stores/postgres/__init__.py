@@ -12,7 +12,8 @@ part was done are told in time. What is given up here ends in PostgreSQL too, wh
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
@@ -49,21 +50,26 @@ from likewise.errors import (
 )
 from likewise.records import Record
 from likewise.store import CopyMark, Finding, Store
-from likewise.stores.batching import Batcher
-from likewise.stores.postgres import keeping, lists
+from likewise.stores.batching import Batcher, Lanes
+from likewise.stores.migrating import Migration, OnStep
+from likewise.stores.postgres import keeping, lists, reads
 from likewise.stores.postgres.opening import (
     CALL_SECONDS_MAX,
     FAULTS,
     Connection,
-    Pool,
+    Opened,
     claim,
     copy_mark,
+    migrate,
     open_pool,
     unavailable,
 )
+from likewise.stores.postgres.reads import USER_TOKENS, Read
 from likewise.stores.rows import VALUES, learned, library_item_of, name_row, place_of, user_token_of
 
 Result = TypeVar("Result")
+Job = TypeVar("Job")
+Queue: TypeAlias = Batcher[Job, Result] | Lanes[Job, Result]
 
 BATCH_SECONDS_MAX = 1.5
 POOL_WAIT_SECONDS_MAX = 1.0
@@ -87,19 +93,6 @@ _LEARN = "SELECT likewise.learn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _ADD = "SELECT likewise.add($1, $2, $3, $4, $5)"
 _LINK = "SELECT likewise.link($1, $2, $3, $4, $5)"
 _UNLINK = "SELECT likewise.unlink($1, $2, $3, $4)"
-
-# Many listeners' reads in one. The order of what was asked is its number.
-_RATINGS = """
-SELECT asked.number, ratings.value, ratings.time
-FROM unnest($1::bigint[], $2::smallint[], $3::text[]) WITH ORDINALITY AS asked (listener, kind, id, number)
-LEFT JOIN likewise.library
-    ON asked.kind >= 6 AND library.listener = asked.listener AND library.kind = asked.kind AND library.id = asked.id
-JOIN likewise.ratings
-    ON ratings.listener = asked.listener
-    AND ratings.kind = CASE WHEN library.twin IS NULL THEN asked.kind ELSE asked.kind - 5 END
-    AND ratings.id = coalesce(library.twin, asked.id)
-WHERE ratings.value <> 0 AND library.is_dead IS NOT TRUE
-"""
 
 _RATINGS_PAGE = """
 SELECT kind, id, value, time
@@ -150,11 +143,10 @@ WHERE known.time <= $2::bigint - $3::bigint OR known.time > $2::bigint
 RETURNING name
 """
 
+_LISTENER_TO_STAY = "SELECT id FROM likewise.listeners WHERE id = $1 FOR KEY SHARE"
+_INSERT_USER_TOKEN = "INSERT INTO likewise.user_tokens VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"  # noqa: S105 - SQL
 _LISTENERS = "SELECT listener, name, storefront FROM likewise.names"
 _KEYS = "SELECT id, team_id, public_key, created, revoked FROM likewise.developer_keys"
-_USER_TOKENS = """
-SELECT digest, id, listener, name, storefront, team_id, created, expires, revoked FROM likewise.user_tokens
-"""
 
 
 class _Write(NamedTuple):
@@ -164,12 +156,9 @@ class _Write(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class _Read(NamedTuple):
-    listener: int
-    items: Sequence[Item]
-
-
-Reads: TypeAlias = Sequence[_Read]
+def _listener_of(write: _Write) -> int:
+    id: int = write.arguments[0]
+    return id
 
 
 class PostgresStore(Store):
@@ -178,18 +167,34 @@ class PostgresStore(Store):
     @classmethod
     async def open(cls, url: str, *, create: bool, alone: bool = False) -> Self:
         """Open the database and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
-        pool = await open_pool(url, create=create, alone=alone)
-        return cls(url, pool, await claim(url) if alone else None)
+        opened = await open_pool(url, create=create, alone=alone)
+        return cls(url, opened, await claim(url) if alone else None)
 
-    def __init__(self, url: str, pool: Pool, claim: Connection | None) -> None:
+    @classmethod
+    async def migrate(cls, url: str, *, dry_run: bool, on_step: OnStep) -> Migration:
+        """Bring the database up to date, as `likewise.stores.migrate` says."""
+        return await migrate(url, dry_run=dry_run, on_step=on_step)
+
+    def __init__(self, url: str, opened: Opened, claim: Connection | None) -> None:
         self._url = url
-        self._pool = pool
+        self._pool = opened.pool
+        self._is_distributed = opened.is_distributed
         self._claim = claim
-        self._writes: Batcher[_Write, Any] = Batcher(self._run_writes)
-        self._reads: Batcher[_Read, list[Rating]] = Batcher(self._run_reads)
-        self._key_reads: Batcher[str, DeveloperKey | None] = Batcher(self._run_key_reads)
-        self._token_reads: Batcher[bytes, UserToken | None] = Batcher(self._run_token_reads)
         self._is_closed = False
+        fetch = partial(self._fetch, seconds_max=BATCH_SECONDS_MAX)
+        self._writes: Queue[_Write, Any]
+        self._reads: Queue[Read, list[Rating]]
+        self._token_reads: Queue[bytes, UserToken | None]
+        if opened.is_distributed:
+            # Whoever lies on a machine that does not answer holds up nobody who lies on another.
+            self._writes = Lanes(self._run_writes, _listener_of)
+            self._reads = Lanes(partial(reads.ratings_of_one, fetch), reads.listener_of)
+            self._token_reads = Lanes(partial(reads.user_tokens_of_one, fetch), reads.itself)
+        else:
+            self._writes = Batcher(self._run_writes)
+            self._reads = Batcher(partial(reads.ratings_of_many, fetch))
+            self._token_reads = Batcher(partial(reads.user_tokens_of_many, fetch))
+        self._key_reads: Batcher[str, DeveloperKey | None] = Batcher(self._run_key_reads)
 
     async def _call(
         self, work: Callable[[Connection], Awaitable[Result]], *, seconds_max: float = CALL_SECONDS_MAX
@@ -229,25 +234,7 @@ class PostgresStore(Store):
     # Ratings
 
     async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
-        return await _outcome(self._reads.submit(_Read(listener.id, items)))
-
-    async def _run_reads(self, reads: Reads) -> list[list[Rating]]:
-        asked = [(read.listener, item) for read in reads for item in read.items]
-        rows = await self._fetch(
-            _RATINGS,
-            [listener for listener, _ in asked],
-            [item.kind.number for _, item in asked],
-            [item.id for _, item in asked],
-            seconds_max=BATCH_SECONDS_MAX,
-        )
-        found = {number - 1: Rating(asked[number - 1][1], VALUES[value], time) for number, value, time in rows}
-        answers = []
-        first = 0
-        for read in reads:
-            past = first + len(read.items)
-            answers.append([found[number] for number in range(first, past) if number in found])
-            first = past
-        return answers
+        return await _outcome(self._reads.submit(Read(listener.id, items)))
 
     async def write(self, listener: Listener, changes: Sequence[Change], *, now: Time) -> list[bool]:
         done: list[bool] | None = await self._submit(
@@ -275,13 +262,12 @@ class PostgresStore(Store):
         outcomes: list[Any] = [_NOT_DONE] * len(writes)
 
         def listener_of(number: int) -> int:
-            id: int = writes[number].arguments[0]
-            return id
+            return _listener_of(writes[number])
 
         async def in_one_trip(connection: Connection, sql: str, numbers: Sequence[int]) -> None:
             """Run these writes in one transaction; when one is at fault, each listener's, and then each, in its own."""
             try:
-                rows = await connection.fetchmany(sql, [writes[number].arguments for number in numbers])
+                rows = await self._fetch_many(connection, sql, [writes[number].arguments for number in numbers])
             except _OWN_FAULTS as error:
                 parts = [list(part) for _, part in groupby(numbers, listener_of)]
                 is_locked = isinstance(error, asyncpg.LockNotAvailableError)
@@ -306,6 +292,13 @@ class PostgresStore(Store):
         except StoreUnavailable as error:
             return [error if outcome is _NOT_DONE else outcome for outcome in outcomes]
         return outcomes
+
+    async def _fetch_many(self, connection: Connection, sql: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        is_explicit = self._is_distributed and len(arguments) > 1
+        # A pipeline is a transaction by itself, but Citus takes its first statement for one that stands alone.
+        async with connection.transaction() if is_explicit else nullcontext():
+            rows: list[Any] = await connection.fetchmany(sql, arguments)
+        return rows
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
         rows = await self._fetch(_RATINGS_PAGE, listener.id, *place_of(after), limit)
@@ -478,37 +471,22 @@ class PostgresStore(Store):
     # Music user tokens
 
     async def add_user_token(self, digest: bytes, token: UserToken) -> None:
-        id, name, storefront = token.listener
-        added = await self._fetch(
-            """
-            INSERT INTO likewise.user_tokens
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-            WHERE EXISTS (SELECT FROM likewise.listeners WHERE id = $3)
-            RETURNING id
-            """,
-            digest,
-            token.id,
-            id,
-            name,
-            storefront,
-            token.team_id,
-            token.created,
-            token.expires,
-            token.revoked,
-        )
-        if not added:
+        async def work(connection: Connection) -> bool:
+            async with connection.transaction():
+                # Locked, so that whoever removes the listener meanwhile finds the token and removes it too.
+                is_there = await connection.fetchval(_LISTENER_TO_STAY, token.listener.id)
+                if is_there:
+                    await connection.execute(_INSERT_USER_TOKEN, digest, token.id, *token.listener, *token[2:])
+                return bool(is_there)
+
+        if not await self._call(work):
             raise ListenerRemoved
 
     async def user_token(self, digest: bytes) -> UserToken | None:
         return await _outcome(self._token_reads.submit(digest))
 
-    async def _run_token_reads(self, digests: Sequence[bytes]) -> list[UserToken | None]:
-        rows = await self._fetch(f"{_USER_TOKENS} WHERE digest = ANY($1)", digests, seconds_max=BATCH_SECONDS_MAX)
-        found = {digest: user_token_of(*row) for digest, *row in rows}
-        return [found.get(digest) for digest in digests]
-
     async def user_tokens(self, listener: Listener) -> list[UserToken]:
-        rows = await self._fetch(f"{_USER_TOKENS} WHERE listener = $1 ORDER BY created, id", listener.id)
+        rows = await self._fetch(f"{USER_TOKENS} WHERE listener = $1 ORDER BY created, id", listener.id)
         return [user_token_of(*row) for _digest, *row in rows]
 
     async def revoke_user_token(self, token_id: str, *, now: Time) -> None:

@@ -1,14 +1,18 @@
-"""Opening a PostgreSQL database: is it current, and which errors mean what."""
+"""Opening a PostgreSQL database: is it current, is it distributed, and which errors mean what."""
 
 import asyncio
 import sys
 import time
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
 from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusable
 from likewise.store import CopyMark
+from likewise.stores.migrating import Migration, OnStep
+from likewise.stores.postgres import citus
 from likewise.stores.rows import migrations_of
 
 Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
@@ -55,36 +59,80 @@ def migrations() -> list[str]:
     return migrations_of("postgres")
 
 
-async def open_pool(url: str, *, create: bool, alone: bool = False) -> Pool:
-    """Bring the schema up to date and open the pool; `alone` allows an unfinished copy."""
+class Opened(NamedTuple):
+    """`is_distributed` says whether Citus spreads the listeners over many machines."""
+
+    pool: Pool
+    is_distributed: bool
+
+
+async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
+    """Bring the schema up to date and open the pool. What is new goes where the rest is: over the cluster, if there.
+
+    `alone` allows an unfinished copy.
+    """
+    async with _told(), asyncio.timeout(_MIGRATE_SECONDS_MAX):
+        async with _connected(url) as connection:
+            await _migrate(connection, create=create)
+            is_distributed = await citus.is_available(connection) and await citus.is_distributed(connection)
+            if is_distributed:
+                await _distribute(connection, on_step=_say_nothing)
+            if not alone:
+                await _check_whole(connection)
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=0,  # else a task of the pool's own keeps knocking, and holds a place, while the server is down
+            max_size=POOL_CONNECTIONS_MAX,
+            max_queries=sys.maxsize,  # see _keep_session
+            reset=_keep_session,
+            timeout=CONNECT_SECONDS_MAX,
+            server_settings=_SESSION,
+        )
+        return Opened(pool, is_distributed)
+
+
+async def migrate(url: str, *, dry_run: bool, on_step: OnStep) -> Migration:
+    """Bring the schema up to date; where the database has Citus, spread it over the cluster.
+
+    This may take as long as it takes to copy all there is.
+    """
+    async with _told(), _connected(url) as connection:
+        before = await _version(connection)
+        _check_version(before)
+        await _check_whole(connection)
+        has_citus = await citus.is_available(connection)
+        if dry_run:
+            left = await citus.steps(connection) if has_citus else []
+        else:
+            await _migrate(connection, create=True)
+            left = await _distribute(connection, on_step=on_step) if has_citus else []
+        return Migration(before, len(migrations()), [step.subject for step in left if step.subject])
+
+
+def _say_nothing(_sentence: str) -> None:
+    pass
+
+
+@asynccontextmanager
+async def _told() -> AsyncIterator[None]:
+    """Tell what asyncpg raises as errors of ours."""
     try:
-        async with asyncio.timeout(_MIGRATE_SECONDS_MAX):
-            connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
-            try:
-                await _migrate(connection, create=create)
-                mark = await copy_mark(connection)
-                if mark is not None and not mark.is_whole and not alone:
-                    raise StoreUnusable(
-                        "the database is an unfinished copy of another database",
-                        "run the same `likewise copy` again, which goes on with it",
-                    )
-            finally:
-                await connection.close(timeout=CONNECT_SECONDS_MAX)
-            return await asyncpg.create_pool(
-                url,
-                min_size=0,  # else a task of the pool's own keeps knocking, and holds a place, while the server is down
-                max_size=POOL_CONNECTIONS_MAX,
-                max_queries=sys.maxsize,  # see _keep_session
-                reset=_keep_session,
-                timeout=CONNECT_SECONDS_MAX,
-                server_settings=_SESSION,
-            )
+        yield
     except OSError as error:  # first, since a bad certificate is a ValueError too
         raise unavailable(error) from error
     except ValueError as error:
         raise BadSetting("the database URL is no PostgreSQL URL", "use postgresql://user@host/database") from error
     except FAULTS as error:
         raise unavailable(error) from error
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=CONNECT_SECONDS_MAX)
 
 
 async def connect_without_deadlines(url: str) -> Connection:
@@ -151,11 +199,7 @@ async def _migrate(connection: Connection, *, create: bool) -> None:
         # The lock comes first: of several programs that start at once, one migrates and the others find it done.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         version = await _version(connection)
-        if version > len(known):
-            raise StoreUnusable(
-                f"the database was written by a newer Likewise (schema {version}, this one knows {len(known)})",
-                "upgrade this Likewise",
-            )
+        _check_version(version)
         if version == 0 and not create:
             raise StoreUnusable(
                 "there is no Likewise in this database", "register a developer key to begin one: `likewise key add`"
@@ -164,6 +208,34 @@ async def _migrate(connection: Connection, *, create: bool) -> None:
             await connection.execute(migration)
         await connection.execute("DELETE FROM likewise.schema")
         await connection.execute("INSERT INTO likewise.schema VALUES ($1)", len(known))
+
+
+async def _distribute(connection: Connection, *, on_step: OnStep) -> list[citus.Step]:
+    """Take the steps that are left, one program at a time; return them."""
+    if not await citus.steps(connection):
+        return []
+    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)  # for the session, since each step is a transaction
+    left = await citus.steps(connection)
+    await citus.take(connection, left, on_step=on_step)
+    return left
+
+
+def _check_version(version: int) -> None:
+    known = len(migrations())
+    if version > known:
+        raise StoreUnusable(
+            f"the database was written by a newer Likewise (schema {version}, this one knows {known})",
+            "upgrade this Likewise",
+        )
+
+
+async def _check_whole(connection: Connection) -> None:
+    mark = await copy_mark(connection)
+    if mark is not None and not mark.is_whole:
+        raise StoreUnusable(
+            "the database is an unfinished copy of another database",
+            "run the same `likewise copy` again, which goes on with it",
+        )
 
 
 async def _version(connection: Connection) -> int:

@@ -40,11 +40,12 @@ from likewise.errors import NoSuchListener
 from likewise.records import Record
 from likewise.store import CopyMark, Finding, Store
 from likewise.stores.batching import Batcher
+from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
 from likewise.stores.sqlite import keeping, scans, writes
 from likewise.stores.sqlite.keeping import Run, SQLiteSnapshot, findings
 from likewise.stores.sqlite.names import learn, named, names_of
-from likewise.stores.sqlite.opening import MEMORY, connect, copy_mark, prepare, unavailable
+from likewise.stores.sqlite.opening import MEMORY, connect, copy_mark, migrate, prepare, unavailable
 
 Job: TypeAlias = Callable[[apsw.Connection], Any]
 Found = TypeVar("Found")
@@ -142,6 +143,11 @@ class SQLiteStore(Store):
         except BaseException:
             writer.close()
             raise
+
+    @classmethod
+    async def migrate(cls, path: str, *, dry_run: bool, on_step: OnStep) -> Migration:  # noqa: ARG003 - no step is long
+        """Bring the database up to date, as `likewise.stores.migrate` says."""
+        return await asyncio.get_running_loop().run_in_executor(None, partial(migrate, path, dry_run=dry_run))
 
     def __init__(self, path: str, writer: apsw.Connection, reader: apsw.Connection, scanner: apsw.Connection) -> None:
         self._path = path

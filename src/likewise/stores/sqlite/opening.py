@@ -2,12 +2,15 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
 
 from likewise.errors import StoreError, StoreUnavailable, StoreUnusable
 from likewise.store import CopyMark
+from likewise.stores.migrating import Migration
 from likewise.stores.rows import migrations_of
 
 MEMORY = ":memory:"
@@ -46,7 +49,7 @@ def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> N
 
     With `alone`, raise `StoreUnavailable` when anybody else has it open, and keep all others out until it is closed.
     """
-    try:
+    with _told(path):
         check_identity(connection, path)
         if alone:
             _claim(connection)
@@ -54,12 +57,36 @@ def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> N
         connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0")
         _migrate(connection, path)
         mark = copy_mark(connection)
+    if mark is not None and not mark.is_whole and not alone:
+        raise unfinished(path)
+
+
+def migrate(path: str, *, dry_run: bool) -> Migration:
+    """Bring the database at `path` up to date, or say what would be done."""
+    newest = len(migrations())
+    if path == MEMORY or (dry_run and not os.path.exists(path)):  # noqa: PTH110 - see connect
+        return Migration(0, newest, [])
+    connection = connect(path, create=not dry_run)
+    try:
+        with _told(path):
+            check_identity(connection, path)
+            _, before = _identity(connection)
+        if not dry_run:
+            prepare(connection, path)
+    finally:
+        connection.close()
+    return Migration(before, newest, [])
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Tell what APSW raises as errors of ours."""
+    try:
+        yield
     except apsw.NotADBError as error:
         raise StoreUnusable(f"{path} is no SQLite database", "give another path in the database URL") from error
     except apsw.Error as error:
         raise unavailable(error) from error
-    if mark is not None and not mark.is_whole and not alone:
-        raise unfinished(path)
 
 
 def unfinished(path: str) -> StoreUnusable:
