@@ -34,12 +34,16 @@ def test_each_setting_is_read_from_its_variable():
         "LIKEWISE_TLS_KEY": "/tls/likewise.key",
         "LIKEWISE_SOCKET_MODE": "600",
         "LIKEWISE_TRUSTED_PROXIES": "10.0.0.0/8,unix",
+        "LIKEWISE_EXTENSIONS": "off",
+        "LIKEWISE_TOMBSTONE_DAYS": "7",
     }
     socket = {"LIKEWISE_SOCKET": "/run/likewise.sock"}  # there is no TLS on it
 
     tls = {"tls_certificate": "/tls/likewise.crt", "tls_key": "/tls/likewise.key"}
-    rest = {"socket_mode": "600", "trusted_proxies": "10.0.0.0/8,unix"}
-    assert read_settings(environment) == Settings(URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, **tls, **rest)
+    rest = {"socket_mode": "600", "trusted_proxies": "10.0.0.0/8,unix", "extensions": "off"}
+    assert read_settings(environment) == Settings(
+        URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, **tls, **rest, tombstone_days=7
+    )
     assert read_settings(socket).socket == "/run/likewise.sock"
     assert {variable(each.name) for each in fields(Settings)} == set(environment | socket)
 
@@ -81,7 +85,7 @@ def test_every_setting_is_described_with_its_variable_default_and_meaning():
 # Limits
 
 
-LIMITS = [("port", 0, 65_535), ("ids_max", 1, 10_000), ("shutdown_seconds_max", 1, 600)]
+LIMITS = [("port", 0, 65_535), ("ids_max", 1, 10_000), ("shutdown_seconds_max", 1, 600), ("tombstone_days", 1, 3_650)]
 
 
 @pytest.mark.parametrize(("name", "low", "high"), LIMITS)
@@ -132,6 +136,12 @@ def test_an_admin_token_that_is_too_short_or_fits_in_no_header_is_refused_withou
 @pytest.mark.parametrize("mode", ["600", "666", "0660", "000", "777"])
 def test_the_mode_of_a_socket_is_three_octal_digits(mode):
     assert read_settings({"LIKEWISE_SOCKET_MODE": mode}).socket_mode == mode
+
+
+@pytest.mark.parametrize("text", ["", "ON", "true", "1", "yes", "off "])
+def test_what_is_neither_on_nor_off_is_refused(text):
+    with pytest.raises(BadSetting, match="LIKEWISE_EXTENSIONS must be on or off"):
+        read_settings({"LIKEWISE_EXTENSIONS": text})
 
 
 @pytest.mark.parametrize("mode", ["", "66", "0o660", "668", "4777", "-660", "rw-rw----", "٦٦٠"])
@@ -309,11 +319,13 @@ def test_everything_else_is_shown():
         "socket": "",
         "socket_mode": "660",
         "trusted_proxies": "",
+        "extensions": "on",
+        "tombstone_days": 90,
     }
     assert repr(Settings(database=URL)) == (
         f"Settings(database='{URL}', host='127.0.0.1', port=8080, workers=0, ids_max=300, "
         "shutdown_seconds_max=10, admin_token='', tls_certificate='', tls_key='', socket='', socket_mode='660', "
-        "trusted_proxies='')"
+        "trusted_proxies='', extensions='on', tombstone_days=90)"
     )
 
 

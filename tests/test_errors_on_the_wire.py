@@ -150,8 +150,6 @@ async def test_each_occurrence_of_an_error_has_its_own_id(client):
         b"/v1/me",
         b"/v1/me/",
         b"/v1/me/rating/songs/1",
-        b"/v1/me/ratings",
-        b"/v1/me/ratings/",
         b"/v1/me/Ratings/songs/1",
         b"/v1/me/ratings/songs/1/2",
         b"/v1/me/ratings/songs/1//",
@@ -185,13 +183,6 @@ async def test_an_unknown_path_is_404_to_every_method_and_to_strangers_too(house
 @pytest.mark.parametrize("query", ["", "?ids[songs]=1", "?ids=1"])
 async def test_favorites_cannot_be_read_as_if_there_were_no_such_path(client, query):
     response = await client.get(f"/v1/me/favorites{query}")
-
-    assert response.status_code == 404
-    assert error_of(response) == PATH_NOT_FOUND
-
-
-async def test_there_is_no_list_of_all_ratings(client):
-    response = await client.get("/v1/me/ratings")
 
     assert response.status_code == 404
     assert error_of(response) == PATH_NOT_FOUND

@@ -77,7 +77,7 @@ JSON = st.recursive(
     lambda children: (
         st.lists(children, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "attributes", "value", "data"]) | st.text(max_size=4), children, max_size=4
+            st.sampled_from(["type", "id", "attributes", "value", "data"]) | st.text(max_size=4), children, max_size=4
         )
     ),
     max_leaves=8,
@@ -168,6 +168,74 @@ async def test_any_path_query_and_body_of_a_listener_is_answered(
     assert_is_sound(response, method)
     if method in READING or response.status_code >= 400:
         assert await is_untouched(house)
+    assert await ratings_of(house, house.ben) == UNTOUCHED
+
+
+LIST_PARAMETERS = st.tuples(
+    st.sampled_from([b"offset", b"since", b"limit", b"l", b"include", b"filter[type]", b"filter%5Bvalue%5D"]),
+    st.sampled_from([b"", b"0", b"1", b"-1", b"100", b"101", b"1001", b"content", b"songs,library-songs", b"songz"])
+    | st.from_regex(rb"-?[0-9]{1,20}\.[0-9]{1,20}(\.[a-z0-9.]{1,70})?", fullmatch=True)
+    | st.binary(max_size=12),
+).map(b"=".join)
+
+
+@given(
+    path=st.sampled_from([b"/v1/me/ratings", b"/v1/me/ratings/", b"/v1/me/ratings.ndjson"]),
+    query=st.lists(LIST_PARAMETERS, max_size=4).map(b"&".join) | st.binary(max_size=40),
+)
+@example(path=b"/v1/me/ratings", query=b"offset=" + b"9" * 15 + b".1.1")
+@example(path=b"/v1/me/ratings", query=b"since=" + b"9" * 16 + b"." + b"9" * 18)
+@example(path=b"/v1/me/ratings", query="offset=1.1.\u0661".encode())
+@arbitrary
+async def test_any_query_of_a_list_is_answered(house: House, path: bytes, query: bytes) -> None:
+    await dislike_everything(house)
+
+    response = await ask(house.app, "GET", path + b"?" + query, admitted(house))
+
+    assert response.status_code in {200, 400, 410}
+    assert response.headers["access-control-allow-origin"] == "*"
+    if response.status_code == 400:
+        [error] = response.json()["errors"]
+        assert error["code"] == "40005"
+        assert error["source"]["parameter"] in {"offset", "since", "limit", "l", "filter[type]", "filter[value]"}
+
+
+@given(
+    entries=st.lists(
+        NEARLY_REQUESTS
+        | JSON
+        | st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(list(RATABLE)),
+                "id": st.sampled_from(list(RATABLE.values())),
+                "attributes": st.fixed_dictionaries({"value": st.sampled_from([1, -1, None])}),
+            }
+        ),
+        max_size=6,
+    )
+)
+@arbitrary
+async def test_each_entry_of_many_ratings_has_an_answer_in_its_place(house: House, entries: list[Any]) -> None:
+    await dislike_everything(house)
+    body = json.dumps({"data": entries}).encode()
+
+    response = await ask(house.app, "POST", b"/v1/me/ratings", admitted(house), body)
+
+    assert_is_sound(response, "POST")
+    assert response.status_code == 200
+    outcomes = response.json()["data"]
+    assert len(outcomes) == len(entries)
+    last: dict[tuple[str, str], int | None] = {}
+    for place, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True)):
+        if "errors" in outcome:
+            assert outcome["errors"][0]["source"]["pointer"].startswith(f"/data/{place}")
+        else:
+            assert outcome["attributes"] == {"value": entry["attributes"]["value"]}
+            last[entry["type"], entry["id"]] = entry["attributes"]["value"]
+    for item, rating in zip(ITEMS, UNTOUCHED, strict=True):
+        value = last.get((item.kind.type, item.id), rating.value)
+        ratings = await house.app.store.get(house.ada, [item])
+        assert [each.value for each in ratings] == ([] if value is None else [value])
     assert await ratings_of(house, house.ben) == UNTOUCHED
 
 

@@ -1,5 +1,6 @@
 """The ASGI application: wires the rooms, opens and closes them, and holds the one `except`."""
 
+import asyncio
 import logging
 import os
 import time
@@ -12,6 +13,7 @@ from likewise.asgi import Receive, Request, Response, Scope, Send
 from likewise.config import Settings
 from likewise.domain import Time
 from likewise.errors import BadAdminToken, BadDeveloperToken, BadUserToken, ClientGone, LikewiseError, StoreUnavailable
+from likewise.forgetting import forget_daily
 from likewise.proxies import Proxies
 from likewise.store import Store
 from likewise.stores import open_store
@@ -43,6 +45,7 @@ class App:
         self._proxies = Proxies(settings.trusted_proxies)
         self._store: Store | None = None
         self._api: Api | None = None
+        self._forgetting: asyncio.Task[None] | None = None
 
     @property
     def store(self) -> Store:
@@ -60,10 +63,17 @@ class App:
             random_bytes=self._random_bytes,
             ids_max=self._settings.ids_max,
             admin_token=self._settings.admin_token,
+            extensions=self._settings.extensions == "on",
+        )
+        self._forgetting = asyncio.create_task(
+            forget_daily(self._store, now=self._now, days=self._settings.tombstone_days)
         )
 
     async def close(self) -> None:
         """Finish the writes that were begun and close the database."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            await asyncio.wait([self._forgetting])
         if self._store is not None:
             await self._store.close()
 

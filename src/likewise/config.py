@@ -48,6 +48,12 @@ def _mode(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> str:
+    if text not in {"on", "off"}:
+        raise ValueError("on or off")
+    return text
+
+
 def _proxies(text: str) -> str:
     Proxies(text)
     return text
@@ -88,6 +94,8 @@ class Settings:
     socket_mode: str = _setting(_mode, "660", "the file mode of the Unix socket, in octal")
 
     trusted_proxies: str = _setting(_proxies, "", "the proxies whose X-Forwarded-For says who asked")
+    extensions: str = _setting(_switch, "on", "whether to answer what Apple's API does not have: on or off")
+    tombstone_days: int = _setting(_integer(1, 3_650), 90, "how many days to remember that a rating was cleared")
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())

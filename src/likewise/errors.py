@@ -15,6 +15,7 @@
     │   │   └── RatingsNotAllowed        an id that is not of its type
     │   ├── BadParameter                 one query parameter is at fault
     │   ├── BadBody                      the body is not the document that was asked for
+    │   ├── CursorGone                   what changed after it is no longer known in full
     │   ├── BodyTooLarge
     │   ├── BodyTooSlow
     │   ├── TooManyRequests              more than the server lets one caller ask
@@ -126,6 +127,11 @@ class BadBody(Refused):
     def __init__(self, pointer: str | None, text: str) -> None:
         super().__init__(text)
         self.pointer = pointer
+
+
+class CursorGone(Refused):
+    def __init__(self) -> None:
+        super().__init__("What changed after this cursor is no longer known in full; begin again with all ratings")
 
 
 class BodyTooLarge(Refused):

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from likewise import errors
-from likewise.domain import Item, LibraryItem, LibraryPage, Rating, Storefront, Time, Value
+from likewise.domain import Item, ItemName, LibraryItem, LibraryPage, Rating, Storefront, Time, Value
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -30,6 +30,15 @@ class _Resource(Struct):
     id: str
     type: str
     href: str
+
+
+class _NameAttributes(Struct):
+    name: str | UnsetType
+    artistName: str | UnsetType  # noqa: N815 - Apple's spelling
+
+
+class _NamedResource(_Resource):
+    attributes: _NameAttributes
 
 
 class _Relationship(Struct):
@@ -56,6 +65,8 @@ class _Data(Struct):
     data: Sequence[Struct]
 
 
+_NO_NAMES: Mapping[Item, ItemName] = {}
+
 _ATTRIBUTES = {value: _RatingAttributes(int(value)) for value in Value}
 
 
@@ -64,26 +75,34 @@ def encode_ratings(ratings: Iterable[Rating]) -> bytes:
     return encode(_Data([_rating(item, value) for item, value, _ in ratings]))
 
 
-def encode_ratings_with_content(ratings: Iterable[Rating], storefront_id: str) -> bytes:
-    """Write a RatingsResponse for `include=content`: with the identifier of what is rated."""
+def encode_ratings_with_content(
+    ratings: Iterable[Rating], storefront_id: str, names: Mapping[Item, ItemName] = _NO_NAMES
+) -> bytes:
+    """Write a RatingsResponse for `include=content`: with the identifier of what is rated, and its name if known."""
     documents = []
     for item, value, _ in ratings:
         document = _rating(item, value)
-        document.relationships = _RatingRelationships(_Relationship([_resource(item, storefront_id)]))
+        content = identifier(item, storefront_id, names.get(item))
+        document.relationships = _RatingRelationships(_Relationship([content]))
         documents.append(document)
     return encode(_Data(documents))
 
 
 def _rating(item: Item, value: Value) -> _Rating:
-    kind, id = item
-    return _Rating(id, "ratings", f"/v1/me/ratings/{kind.type}/{id}", _ATTRIBUTES[value])
+    return _Rating(item.id, "ratings", rating_href(item), _ATTRIBUTES[value])
 
 
-def _resource(item: Item, storefront_id: str) -> _Resource:
+def rating_href(item: Item) -> str:
+    return f"/v1/me/ratings/{item.kind.type}/{item.id}"
+
+
+def identifier(item: Item, storefront_id: str, name: ItemName | None = None) -> _Resource:
+    """Make the identifier of an item, fit to be encoded, with what is known of its name."""
     kind, id = item
-    if kind.is_library:
-        return _Resource(id, kind.type, _library_href(item))
-    return _Resource(id, kind.type, f"/v1/catalog/{storefront_id}/{kind.type}/{id}")
+    href = _library_href(item) if kind.is_library else f"/v1/catalog/{storefront_id}/{kind.type}/{id}"
+    if name is None or not (name.title or name.artist):
+        return _Resource(id, kind.type, href)
+    return _NamedResource(id, kind.type, href, _NameAttributes(name.title or UNSET, name.artist or UNSET))
 
 
 def _library_href(item: Item) -> str:
@@ -196,7 +215,7 @@ def encode_library_page(page: LibraryPage, next_href: str | None) -> bytes:
 
 def encode_resource(item: Item, storefront_id: str) -> bytes:
     """Write a document of one bare identifier, as `…/catalog` answers it."""
-    return encode(_Data([_resource(item, storefront_id)]))
+    return encode(_Data([identifier(item, storefront_id)]))
 
 
 def _library_resource(item: LibraryItem) -> _LibraryResource:
@@ -299,6 +318,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.AlreadyExists: Problem(409, "40900", "Conflict"),
     errors.NotEmpty: Problem(409, "40900", "Conflict"),
     errors.LinkRefused: Problem(409, "40900", "Conflict"),
+    errors.CursorGone: Problem(410, "41000", "Gone"),
     errors.BodyTooLarge: Problem(413, "41300", "Request Entity Too Large"),
     errors.UrlTooLong: Problem(414, "41400", "Request-URI Too Long"),
     errors.TooManyRequests: Problem(429, "42900", "Too Many Requests"),

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 from likewise.app import App
 from likewise.config import Settings
 from likewise.domain import (
+    KINDS,
     TWINS,
     Change,
     DeveloperKey,
@@ -45,6 +46,7 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import LinkRefused, ResourceNotFound
+from likewise.ndjson import time_of
 from likewise.store import Store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.contract.adapters import ADAPTERS, Database, Row
@@ -417,15 +419,57 @@ class HttpSubject(Subject):
         response = await self._ask(name, "DELETE", "/v1/me/favorites", now, params=by_type(items))
         assert response.status_code == 202
 
-    async def bring(self, name: str, changes: Sequence[Change], now: Time) -> None:
-        pass
+    async def bring(self, name: str, changes: Sequence[Change], now: Time) -> list[bool] | None:
+        """Send what is done now and by no rule in one body; there is no other way to."""
+        if any(change[2:] != (None, None, None) for change in changes):
+            return None
+        entries = [
+            {"type": item.kind.type, "id": item.id, "attributes": {"value": value}} for item, value, *_ in changes
+        ]
+        rated_before = {item: await self.get(name, item) != [] for item, *_ in changes}
+        response = await self._ask(name, "POST", "/v1/me/ratings", now, json={"data": entries})
+        assert response.status_code == 200
+        done = []
+        for (item, value, *_), outcome in zip(changes, response.json()["data"], strict=True):
+            done.append("errors" not in outcome and (value is not None or rated_before[item]))
+        return done if len(rated_before) == len(changes) else None
 
     async def newest(self, name: str, limit: int) -> list[Any]:
-        return [self.told(each) for each in await newest_of(self._app.store, self._listeners[name], limit)]
+        pages = await self._pages(name, f"/v1/me/ratings?limit={limit}")
+        listed = [each for page in pages for each in page["data"]]
+        assert [page["meta"]["total"] for page in pages] == [len(listed)] * len(pages)
+        return [self._read_listed(each) for each in listed]
+
+    async def _pages(self, name: str, path: str) -> list[Any]:
+        pages: list[Any] = []
+        while path:
+            response = await self._ask(name, "GET", path)
+            if response.status_code == 410:
+                return []
+            assert response.status_code == 200
+            pages.append(response.json())
+            path = pages[-1].get("next")
+        return pages
 
     async def follow(self, name: str, mirror: Mirror, limit: int) -> None:
-        await follow(self._app.store, self._listeners[name], mirror, limit)
-        mirror.rated = {item: self.told(rating) for item, rating in mirror.rated.items()}
+        pages = mirror.cursor and await self._pages(name, f"/v1/me/ratings?since={mirror.cursor}&limit={limit}")
+        if not pages:
+            pages = await self._pages(name, f"/v1/me/ratings?limit={limit}")
+            mirror.rated.clear()
+            mirror.cursor = pages[0]["meta"]["cursor"]
+        else:
+            mirror.cursor = pages[-1]["meta"]["cursor"]
+        for page in pages:
+            for each in page["data"]:
+                [type, id] = each["href"].removeprefix("/v1/me/ratings/").split("/")
+                is_cleared = each["attributes"]["value"] is None
+                mirror.apply(Item(KINDS[type], id), None if is_cleared else self._read_rating(each))
+
+    def _read_listed(self, resource: Any) -> tuple[str, str, int, Time, str | None]:
+        type, id, value = self._read_rating(resource)
+        [library] = resource.get("relationships", {"library": {"data": [{"id": None}]}})["library"]["data"]
+        library_id = id if KINDS[type].is_library else library["id"]
+        return type, id, value, time_of(resource["attributes"]["ratedAt"]), library_id
 
     async def purge(self, name: str, before: Time, limit: int) -> int:
         return await self._app.store.forget(self._listeners[name], before=before, limit=limit)

@@ -88,6 +88,19 @@ def test_the_readmes_first_minute(tmp_path):
         check(steps, run_in_one_shell(commands, tmp_path))
 
 
+@needs_tools
+def test_the_examples_of_the_extensions(tmp_path):
+    command = [sys.executable, "-u", "-m", "likewise", "dev", "--port", "0"]
+    with running(command, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / ".local/share")) as process:
+        assert process.stdout is not None
+        while not (found := re.search(r"http://(\S+)", process.stdout.readline())):
+            pass
+        steps = steps_of(ROOT / "docs/api.md")
+
+        commands = [step.command.replace(DOCUMENTED_PORT, found.group(1)) for step in steps]
+        check(steps, run_in_one_shell(commands, tmp_path))
+
+
 def test_what_make_run_runs_is_what_the_first_minute_shows():
     recipe = (ROOT / "Makefile").read_text("utf-8")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from likewise.api.endpoints import Endpoint, anybody, endpoint
 from likewise.api.health import Health
 from likewise.api.library import Library
+from likewise.api.lists import Lists
 from likewise.api.neighbours import Neighbours
 from likewise.api.operators import Operators
 from likewise.api.parameters import IDS_MAX
@@ -44,7 +45,7 @@ PREFLIGHT = Response(
 class Api:
     """Answers requests; `now` is milliseconds since 1970, `random_bytes` gives as many random bytes as it is told.
 
-    Without an `admin_token` there is no operator's API.
+    Without an `admin_token` there is no operator's API; without `extensions`, nothing that Apple's does not have.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Api:
         random_bytes: Callable[[int], bytes] = os.urandom,
         ids_max: int = IDS_MAX,
         admin_token: str = "",
+        extensions: bool = True,
     ) -> None:
         gate = Gate(store, now=now)
-        ratings = Ratings(store, now=now, ids_max=ids_max)
+        ratings = Ratings(store, now=now, ids_max=ids_max, shows_names=extensions)
+        lists = Lists(store, now=now)
         library = Library(store, now=now, random_bytes=random_bytes, ids_max=ids_max)
         neighbours = Neighbours(ids_max=ids_max)
         health = Health(store)
@@ -67,6 +70,9 @@ class Api:
             "/v1/me/ratings/{type}/{id}", gate.listener, GET=ratings.get, PUT=ratings.put, DELETE=ratings.delete
         )
         self._ratings = endpoint("/v1/me/ratings/{type}", gate.listener, GET=ratings.get_many)
+        self._has_extensions = extensions
+        self._lists = endpoint("/v1/me/ratings", gate.listener, GET=lists.get, POST=lists.write)
+        self._lines = endpoint("/v1/me/ratings.ndjson", gate.listener, GET=lists.get_lines)
         self._favorites = endpoint("/v1/me/favorites", gate.listener, POST=ratings.favorite, DELETE=ratings.unfavorite)
         self._library = endpoint("/v1/me/library", gate.listener, GET=library.get_resources, POST=library.add)
         self._library_items = endpoint("/v1/me/library/{type}", gate.listener, GET=library.get_many)
@@ -100,6 +106,10 @@ class Api:
                 return self._rating, path[3:]
             case ("v1", "me", "ratings", _):
                 return self._ratings, path[3:]
+            case ("v1", "me", "ratings") if self._has_extensions:
+                return self._lists, ()
+            case ("v1", "me", "ratings.ndjson") if self._has_extensions:
+                return self._lines, ()
             # Apple answers GET here as if there were no such path.
             case ("v1", "me", "favorites") if method not in {"GET", "HEAD"}:
                 return self._favorites, ()

@@ -100,10 +100,10 @@ def window_of(query: Query) -> Window:
     return Window(limit, 0 if offset is None else _integer("offset", offset, least=0, most=OFFSET_MAX))
 
 
-def limit_of(query: Query) -> int | None:
-    """Read `limit` (1 to 100), None when the client did not say; raise `BadParameter`."""
+def limit_of(query: Query, *, most: int = PAGE_MAX) -> int | None:
+    """Read `limit` (1 to `most`, 100 by default), None when the client did not say; raise `BadParameter`."""
     limit = query.last("limit")
-    return None if limit is None else _integer("limit", limit, least=1, most=PAGE_MAX)
+    return None if limit is None else _integer("limit", limit, least=1, most=most)
 
 
 def _integer(parameter: str, text: str, *, least: int, most: int) -> int:

@@ -6,6 +6,7 @@ https://developer.apple.com/documentation/applemusicapi/ratings
 from collections.abc import Callable
 
 from likewise import wire
+from likewise.api.names import names_of
 from likewise.api.parameters import (
     ACCEPTED,
     DELETED,
@@ -24,10 +25,11 @@ from likewise.store import Store
 class Ratings:
     """Personal ratings: get one, get many, put, delete; favorites are likes. Of one request, at most `ids_max` ids."""
 
-    def __init__(self, store: Store, *, now: Callable[[], Time], ids_max: int) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], Time], ids_max: int, shows_names: bool) -> None:
         self._store = store
         self._now = now
         self._ids_max = ids_max
+        self._shows_names = shows_names
 
     async def get(self, listener: Listener, request: Request, type: str, id: str) -> Response:
         item = item_of(kind_of(type), id)
@@ -35,13 +37,13 @@ class Ratings:
         ratings = await self._store.get(listener, [item])
         if not ratings:
             raise NotRated
-        return _document(ratings, listener, request, language)
+        return await self._document(ratings, listener, request, language)
 
     async def get_many(self, listener: Listener, request: Request, type: str) -> Response:
         kind = kind_of(type)
         language = language_for(listener, request.query)
         items = items_of(kind, ids_of(request.query, ids_max=self._ids_max))
-        return _document(await self._store.get(listener, items), listener, request, language)
+        return await self._document(await self._store.get(listener, items), listener, request, language)
 
     async def put(self, listener: Listener, request: Request, type: str, id: str) -> Response:
         item = item_of(kind_of(type), id)
@@ -71,8 +73,9 @@ class Ratings:
         await self._store.write(listener, [Change(item, None, Value.LIKE) for item in items], now=self._now())
         return ACCEPTED
 
-
-def _document(ratings: list[Rating], listener: Listener, request: Request, language: str) -> Response:
-    if includes(request.query, "content"):
-        return personal_document(wire.encode_ratings_with_content(ratings, listener.storefront), language)
-    return personal_document(wire.encode_ratings(ratings), language)
+    async def _document(self, ratings: list[Rating], listener: Listener, request: Request, language: str) -> Response:
+        if not includes(request.query, "content"):
+            return personal_document(wire.encode_ratings(ratings), language)
+        items = [rating.item for rating in ratings]
+        names = await names_of(self._store, listener, items) if self._shows_names else {}
+        return personal_document(wire.encode_ratings_with_content(ratings, listener.storefront, names), language)
