@@ -1,6 +1,7 @@
 """`likewise serve` as an operator runs it: every step by command, then the service in its own process."""
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -95,6 +96,26 @@ def test_a_client_that_never_finishes_cannot_hold_up_the_shutdown(url, headers):
     assert process.returncode == 0
     assert "the shutdown took more than 1 seconds" in errors
     assert errors.endswith("likewise has stopped\n")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("DELETE", SONG), ("PUT", SONG)])
+def test_a_giant_body_that_nobody_reads_does_not_cost_the_answer(url, headers, method, path):
+    """It may cost the connection: the rest of the body is in the way of the next request."""
+    with served(url) as process:
+        host, port = address_of(process).removeprefix("http://").split(":")
+        for bytes_sent in (50_000, 500_000, 5_000_000):
+            with socket.create_connection((host, int(port)), timeout=30) as connection:
+                head = (
+                    f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes_sent}\r\nConnection: close\r\n\r\n"
+                )
+                connection.sendall(head.encode())
+                with contextlib.suppress(OSError):  # the service may have heard enough
+                    connection.sendall(b" " * bytes_sent)
+                answer = connection.makefile("rb").readline()
+
+            assert answer.startswith(b"HTTP/1.1 200" if path == "/livez" else b"HTTP/1.1 401")
+
+    assert headers
 
 
 def test_the_database_may_come_from_a_file(url, headers, tmp_path):
