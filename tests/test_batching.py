@@ -103,6 +103,15 @@ async def test_the_1025th_waiting_job_is_refused_and_the_others_are_done(batcher
     assert WAITING_MAX == 1_024
 
 
+async def test_batches_are_counted_by_size_and_jobs_one_by_one(batcher, works):
+    for size in (1, 2, 3, 4, 5, 8, 9, 256, 257, 512):
+        await asyncio.gather(*(batcher.submit(job) for job in range(size)))
+
+    assert batcher.tally.batches == [1, 1, 2, 2, 1, 0, 0, 0, 1, 2]
+    assert batcher.tally.jobs == sum(map(len, works.batches))
+    assert batcher.waiting == 0
+
+
 async def test_after_a_refusal_there_is_room_again(batcher, works):
     await begin(batcher, works, -1)
     waiting = [batcher.submit(job) for job in range(WAITING_MAX)]

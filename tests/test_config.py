@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likewise.config import Settings, described, hide_password, read_settings, unknown_variables, variable
+from likewise.config import (
+    Settings,
+    described,
+    hide_password,
+    read_settings,
+    split_address,
+    unknown_variables,
+    variable,
+)
 from likewise.errors import BadSetting
 
 URL = "sqlite:////var/lib/likewise/likewise.db"
@@ -36,13 +44,27 @@ def test_each_setting_is_read_from_its_variable():
         "LIKEWISE_TRUSTED_PROXIES": "10.0.0.0/8,unix",
         "LIKEWISE_EXTENSIONS": "off",
         "LIKEWISE_TOMBSTONE_DAYS": "7",
+        "LIKEWISE_RATE_LIMIT": "50",
+        "LIKEWISE_METRICS_ADDRESS": "[::1]:9464",
+        "LIKEWISE_LOG_FORMAT": "json",
+        "LIKEWISE_LOG_LEVEL": "warning",
+        "LIKEWISE_ACCESS_LOG": "on",
+        "LIKEWISE_LOG_LISTENERS": "hashed",
     }
     socket = {"LIKEWISE_SOCKET": "/run/likewise.sock"}  # there is no TLS on it
 
-    tls = {"tls_certificate": "/tls/likewise.crt", "tls_key": "/tls/likewise.key"}
-    rest = {"socket_mode": "600", "trusted_proxies": "10.0.0.0/8,unix", "extensions": "off"}
     assert read_settings(environment) == Settings(
-        URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, **tls, **rest, tombstone_days=7
+        *(URL, "::", 80, 2, 100, 5, ADMIN_TOKEN, "/tls/likewise.crt", "/tls/likewise.key"),
+        socket_mode="600",
+        trusted_proxies="10.0.0.0/8,unix",
+        extensions="off",
+        tombstone_days=7,
+        rate_limit=50,
+        metrics_address="[::1]:9464",
+        log_format="json",
+        log_level="warning",
+        access_log="on",
+        log_listeners="hashed",
     )
     assert read_settings(socket).socket == "/run/likewise.sock"
     assert {variable(each.name) for each in fields(Settings)} == set(environment | socket)
@@ -85,7 +107,13 @@ def test_every_setting_is_described_with_its_variable_default_and_meaning():
 # Limits
 
 
-LIMITS = [("port", 0, 65_535), ("ids_max", 1, 10_000), ("shutdown_seconds_max", 1, 600), ("tombstone_days", 1, 3_650)]
+LIMITS = [
+    ("port", 0, 65_535),
+    ("ids_max", 1, 10_000),
+    ("shutdown_seconds_max", 1, 600),
+    ("tombstone_days", 1, 3_650),
+    ("rate_limit", 0, 1_000_000),
+]
 
 
 @pytest.mark.parametrize(("name", "low", "high"), LIMITS)
@@ -131,6 +159,42 @@ def test_an_admin_token_that_is_too_short_or_fits_in_no_header_is_refused_withou
         read_settings({"LIKEWISE_ADMIN_TOKEN": token})
 
     assert "sword" not in f"{refusal.value} {refusal.value.hint}"
+
+
+CHOICES = {
+    "LIKEWISE_LOG_FORMAT": ["auto", "console", "json"],
+    "LIKEWISE_LOG_LEVEL": ["debug", "info", "warning", "error"],
+    "LIKEWISE_ACCESS_LOG": ["on", "off"],
+    "LIKEWISE_LOG_LISTENERS": ["off", "hashed", "clear"],
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_is_one_of_its_words_and_nothing_else(name):
+    for word in CHOICES[name]:
+        assert getattr(read_settings({name: word}), name.removeprefix("LIKEWISE_").lower()) == word
+    for other in ["", "ON", "true", "1", f" {CHOICES[name][0]}"]:
+        with pytest.raises(BadSetting, match=f"{name} must be {CHOICES[name][0]}(, .*)? or {CHOICES[name][-1]}"):
+            read_settings({name: other})
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:65535", ("::1", 65_535)),
+    ],
+)
+def test_an_address_of_its_own_for_the_metrics_is_host_and_port(text, parts):
+    assert read_settings({"LIKEWISE_METRICS_ADDRESS": text}).metrics_address == text
+    assert split_address(text) == parts
+
+
+@pytest.mark.parametrize("text", ["", "on", "9464", ":9464", "host:", "host:65536", "::1:80", "[::1]", "h:8\n", "h:٨٠"])
+def test_any_other_address_of_the_metrics_is_refused(text):
+    with pytest.raises(BadSetting, match="LIKEWISE_METRICS_ADDRESS must be root, off or HOST:PORT"):
+        read_settings({"LIKEWISE_METRICS_ADDRESS": text})
 
 
 @pytest.mark.parametrize("mode", ["600", "666", "0660", "000", "777"])
@@ -321,11 +385,18 @@ def test_everything_else_is_shown():
         "trusted_proxies": "",
         "extensions": "on",
         "tombstone_days": 90,
+        "rate_limit": 0,
+        "metrics_address": "root",
+        "log_format": "auto",
+        "log_level": "info",
+        "access_log": "off",
+        "log_listeners": "off",
     }
     assert repr(Settings(database=URL)) == (
         f"Settings(database='{URL}', host='127.0.0.1', port=8080, workers=0, ids_max=300, "
         "shutdown_seconds_max=10, admin_token='', tls_certificate='', tls_key='', socket='', socket_mode='660', "
-        "trusted_proxies='', extensions='on', tombstone_days=90)"
+        "trusted_proxies='', extensions='on', tombstone_days=90, rate_limit=0, metrics_address='root', "
+        "log_format='auto', log_level='info', access_log='off', log_listeners='off')"
     )
 
 

@@ -65,6 +65,17 @@ async def test_a_key_that_is_slow_holds_up_no_other(lanes, works):
     assert await slow == 2
 
 
+async def test_the_jobs_and_batches_of_all_keys_are_counted_also_when_the_keys_are_forgotten(lanes):
+    jobs = [lanes.submit(job) for job in (Job("ada", 1), Job("ben", 2), Job("ada", 3))]
+    waiting = lanes.waiting
+    await asyncio.gather(*jobs)
+    await lanes.submit(Job("ada", 1))
+
+    assert (waiting, lanes.waiting) == (3, 0)
+    assert lanes.tally.jobs == 4
+    assert lanes.tally.batches == [2, 1, 0, *[0] * 7]
+
+
 async def test_a_key_that_has_no_job_is_forgotten(lanes, works):
     await asyncio.gather(*(lanes.submit(Job(str(number), number)) for number in range(10)))
     given_up = lanes.submit(Job("slow", 1))

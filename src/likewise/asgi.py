@@ -17,6 +17,12 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
+"""The methods that are called by name where requests are counted or logged; all others are `OTHER`."""
+OTHER = "other"
+UNKNOWN = "unknown"
+"""The endpoint, where requests are counted or logged, of a path that nobody documented."""
+
 URL_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 64 * 1024
 BODY_SECONDS_MAX = 10.0
@@ -67,9 +73,12 @@ _NO_QUERY = Query(b"")
 
 
 class Request:
-    """One HTTP request. `path` holds the decoded segments of the raw path, without one trailing slash."""
+    """One HTTP request. `path` holds the decoded segments of the raw path, without one trailing slash.
 
-    __slots__ = ("_receive", "headers", "method", "path", "query")
+    Whoever finds out notes here, for the books, which documented path that is, and who was let in.
+    """
+
+    __slots__ = ("_receive", "caller", "endpoint", "headers", "method", "path", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """Take up a request; raise `UrlTooLong` over 32 KiB of path and query."""
@@ -81,6 +90,8 @@ class Request:
         self.path = _segments(raw_path)
         self.query = Query(query_string) if query_string else _NO_QUERY
         self.headers = Headers(scope["headers"])
+        self.endpoint = UNKNOWN
+        self.caller: Any = None
         self._receive = receive
 
     async def body(self, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
@@ -120,7 +131,7 @@ def _segments(raw_path: bytes) -> tuple[str, ...]:
 
 
 class Response(NamedTuple):
-    """One HTTP answer. `headers` need not have what every answer has: origin, length, encoding.
+    """One HTTP answer. `headers` need not have what every answer has: origin, request id, length, encoding.
 
     `rest` is for what is too long to hold: it follows the body in pieces, as they are made. What it raises cuts the
     answer short, and the server drops the connection, so that nobody takes the part for the whole.
@@ -131,9 +142,9 @@ class Response(NamedTuple):
     headers: tuple[HeaderPair, ...] = ()
     rest: AsyncGenerator[bytes] | None = None
 
-    async def send(self, send: Send, *, method: str, accepts: Headers | None) -> None:
+    async def send(self, send: Send, *, method: str, accepts: Headers | None, request_id: HeaderPair) -> None:
         status, body, headers_of_ours, rest = self
-        headers = [*headers_of_ours, _ALLOW_ORIGIN]
+        headers = [*headers_of_ours, _ALLOW_ORIGIN, request_id]
         if rest is not None:
             await self._send_in_pieces(send, rest, headers, method=method)
             return

@@ -13,9 +13,12 @@ from likewise.proxies import Proxies
 PREFIX = "LIKEWISE_"
 _SUFFIX_FILE = "_FILE"
 _DIGITS_MAX = 9
+_PORT_MAX = 65_535
 
 ADMIN_TOKEN_CHARACTERS_MIN = 32
 ADMIN_TOKEN_CHARACTERS_MAX = 512
+
+ROOT, OFF = "root", "off"
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -31,6 +34,29 @@ def _text(text: str) -> str:
     if not text:
         raise ValueError("a text that is not empty")
     return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return parse
+
+
+def _metrics_address(text: str) -> str:
+    if text not in {ROOT, OFF}:
+        split_address(text)
+    return text
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Take `HOST:PORT` apart, `[::1]:9464` too; raise `ValueError`."""
+    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})", text)
+    if found is None or int(found[3]) > _PORT_MAX:
+        raise ValueError(f"{ROOT}, {OFF} or HOST:PORT")
+    return found[1] or found[2], int(found[3])
 
 
 def _admin_token(text: str) -> str:
@@ -82,20 +108,30 @@ class Settings:
 
     database: str = _setting(_text, "", "the URL of the database", hide=hide_password)
     host: str = _setting(_text, "127.0.0.1", "the address to listen on")
-    port: int = _setting(_integer(0, 65_535), 8080, "the port to listen on; 0 picks a free one")
+    port: int = _setting(_integer(0, _PORT_MAX), 8080, "the port to listen on; 0 picks a free one")
     workers: int = _setting(_integer(0, 64), 0, "how many processes serve; 0 chooses by the database")
     ids_max: int = _setting(_integer(1, 10_000), 300, "the most ids in one request")
     shutdown_seconds_max: int = _setting(_integer(1, 600), 10, "the most seconds that a shutdown may take")
     admin_token: str = _setting(_admin_token, "", "the secret that opens the operator's HTTP API", hide=_hide_all)
-
     tls_certificate: str = _setting(_text, "", "the file with the TLS certificate and its chain, in PEM")
     tls_key: str = _setting(_text, "", "the file with the certificate's private key, in PEM")
     socket: str = _setting(_text, "", "the Unix socket to listen on, instead of host and port")
     socket_mode: str = _setting(_mode, "660", "the file mode of the Unix socket, in octal")
-
     trusted_proxies: str = _setting(_proxies, "", "the proxies whose X-Forwarded-For says who asked")
     extensions: str = _setting(_switch, "on", "whether to answer what Apple's API does not have: on or off")
     tombstone_days: int = _setting(_integer(1, 3_650), 90, "how many days to remember that a rating was cleared")
+    rate_limit: int = _setting(_integer(0, 1_000_000), 0, "the most requests a second of one team; 0 is no limit")
+    metrics_address: str = _setting(
+        _metrics_address, ROOT, "where the metrics are: root is /metrics of the service; HOST:PORT, or off"
+    )
+    log_format: str = _setting(
+        _one_of("auto", "console", "json"), "auto", "auto logs for people on a terminal, else JSON; console, or json"
+    )
+    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "info", "the least level that is logged")
+    access_log: str = _setting(_switch, "off", "on logs a line for each request")
+    log_listeners: str = _setting(
+        _one_of("off", "hashed", "clear"), "off", "how logs name listeners: hashed for this run, clear, or off: not"
+    )
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())

@@ -145,11 +145,15 @@ class BodyTooSlow(Refused):
 
 
 class TooManyRequests(Refused):
-    """`retry_after` is the seconds that the server wants to be left alone, None where it does not say."""
+    """`retry_after` is the seconds that the server wants to be left alone, None where it does not say.
 
-    def __init__(self, retry_after: float | None = None) -> None:
+    `team_id` says who, for the operator's log only.
+    """
+
+    def __init__(self, retry_after: float | None = None, *, team_id: str = "") -> None:
         super().__init__("Too many requests were made in too short a time")
         self.retry_after = retry_after
+        self.team_id = team_id
 
 
 class NotFound(Refused):

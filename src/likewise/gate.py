@@ -10,6 +10,7 @@ from typing import NamedTuple
 from likewise.asgi import Headers
 from likewise.domain import DeveloperKey, Listener, Time, UserToken
 from likewise.errors import BadDeveloperToken, BadUserToken
+from likewise.rates import Bucket, RateLimit
 from likewise.store import Store
 from likewise.tokens import DeveloperToken, Remembered, digest_of, key_id_of_token, verify_developer_token
 
@@ -31,14 +32,16 @@ class _SeenUserToken(NamedTuple):
 class _Admitted(NamedTuple):
     listener: Listener
     until: Time
+    bucket: Bucket | None
 
 
 class Gate:
-    """Whom the headers of a request let in; `now` is milliseconds since 1970."""
+    """Whom the headers of a request let in; `now` is milliseconds since 1970. With a `rate_limit`, not too often."""
 
-    def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], Time], rate_limit: RateLimit | None = None) -> None:
         self._store = store
         self._now = now
+        self._rate_limit = rate_limit
         self._developer_tokens: Remembered[bytes, DeveloperToken] = Remembered()
         self._user_tokens: Remembered[bytes, _SeenUserToken] = Remembered()
         self._keys: dict[str, _SeenKey] = {}
@@ -46,16 +49,23 @@ class Gate:
         self._admitted: Remembered[tuple[bytes | None, bytes], _Admitted] = Remembered()
 
     async def developer(self, headers: Headers) -> DeveloperToken:
-        """Let a developer in; raise `BadDeveloperToken`."""
+        """Let a developer in; raise `BadDeveloperToken`, then `TooManyRequests`."""
         developer, _ = await self._developer(headers)
+        if self._rate_limit is not None:
+            self._rate_limit.of(developer.team_id).take(self._now())
         return developer
 
     async def listener(self, headers: Headers) -> Listener:
-        """Let a listener in, through a developer of the team that the user token is for; raise `BadUserToken` too."""
+        """Let a listener in, through a developer of the team that the user token is for; raise `BadUserToken` too.
+
+        Only whoever has both tokens takes from what the team may ask.
+        """
         text = _user_token(headers)
         if text is not None and not headers.is_repeated(b"authorization"):
             admitted = self._admitted.get((headers.get(b"authorization"), text))
-            if admitted is not None and _is_believed(admitted.until, self._now()):
+            if admitted is not None and _is_believed(admitted.until, now := self._now()):
+                if admitted.bucket is not None:
+                    admitted.bucket.take(now)
                 return admitted.listener
         developer, developer_until = await self._developer(headers)
         if text is None:
@@ -64,9 +74,12 @@ class Gate:
         token = seen.token
         if token.team_id != developer.team_id:
             raise BadUserToken("the music user token is for another team")
+        bucket = self._rate_limit.of(developer.team_id) if self._rate_limit is not None else None
         if developer.origins is None:  # else each request's own Origin counts
             until = min(developer_until, seen.believed_until, token.expires)
-            self._admitted.put((headers.get(b"authorization"), text), _Admitted(token.listener, until))
+            self._admitted.put((headers.get(b"authorization"), text), _Admitted(token.listener, until, bucket))
+        if bucket is not None:
+            bucket.take(self._now())
         return token.listener
 
     async def _developer(self, headers: Headers) -> tuple[DeveloperToken, Time]:

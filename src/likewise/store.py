@@ -80,6 +80,27 @@ class Snapshot(ABC):
         """
 
 
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Statistics(NamedTuple):
+    """How a store is doing since it was opened, in numbers that tell nothing about anybody.
+
+    `waiting` writes have not gone to the database yet. `writes` have, in as many `batches` of at most 1, 2, 4 … 512
+    (`BATCH_SIZES`, each counted once, at the first that holds it), and so many `commits` were made for them. They are
+    what listeners rate, add and link; an adapter may count what operators do too. A store that has no pool of
+    connections has at most none.
+    """
+
+    waiting: int
+    writes: int
+    batches: Sequence[int]
+    commits: int
+    connections_in_use: int = 0
+    connections_idle: int = 0
+    connections_max: int = 0
+
+
 class Store(ABC):
     """An open database, open until `close`. What every call promises stands at the head of this module."""
 
@@ -334,6 +355,13 @@ class Store(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Ask the database for next to nothing; raise `StoreUnavailable` when it does not answer, or is closed."""
+
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """Say at once how the store is doing, asking the database for nothing; also when it is closed.
+
+        An acknowledged write is among the `writes`, and in one of the `commits`.
+        """
 
     @abstractmethod
     async def close(self) -> None:

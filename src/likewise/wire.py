@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -321,7 +322,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.CursorGone: Problem(410, "41000", "Gone"),
     errors.BodyTooLarge: Problem(413, "41300", "Request Entity Too Large"),
     errors.UrlTooLong: Problem(414, "41400", "Request-URI Too Long"),
-    errors.TooManyRequests: Problem(429, "42900", "Too Many Requests"),
+    errors.TooManyRequests: Problem(429, "42900", "Too Many Requests", ""),
     # Whatever we did not foresee; the cause is for the log.
     Exception: Problem(500, "50000", "Internal Server Error", ""),
     # The database's own words may name hosts and files.
@@ -354,6 +355,8 @@ def answer_to(error: Exception) -> Answer:
             headers.append((b"allow", ", ".join(allowed).encode()))
         case errors.BadAdminToken():
             headers.append(_BEARER)
+        case errors.TooManyRequests(retry_after=float() | int() as seconds):
+            headers.append((b"retry-after", b"%d" % ceil(seconds)))
         case errors.StoreUnavailable():
             headers.append(_RETRY_AFTER)
     return Answer(problem.status, encode(_Errors([error_object(error)])), headers)

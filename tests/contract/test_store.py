@@ -22,7 +22,7 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import AlreadyExists, LikewiseError, LinkRefused, ListenerRemoved, NoSuchThing, ResourceNotFound
-from likewise.store import Store
+from likewise.store import BATCH_SIZES, Store
 from tests.house import DAY, MONDAY, TEAM_ID, TUESDAY, WEDNESDAY
 
 LIKE, DISLIKE = Value.LIKE, Value.DISLIKE
@@ -1222,6 +1222,60 @@ async def test_an_unknown_user_token_cannot_be_revoked(store, ada):
     with pytest.raises(NoSuchThing, match="t1"):
         await store.revoke_user_token("t1", now=MONDAY)
     assert (await store.user_tokens(ada))[0].revoked is None
+
+
+# How it is doing
+
+
+async def test_a_store_that_has_done_nothing_says_so(store):
+    statistics = store.statistics()
+
+    assert (statistics.waiting, statistics.writes, statistics.commits) == (0, 0, 0)
+    assert list(statistics.batches) == [0] * len(BATCH_SIZES)
+
+
+async def test_what_was_acknowledged_is_among_the_writes_and_in_a_commit(store, ada):
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    await store.add(ada, [(LIBRARY_SONG, SONG)], now=MONDAY)
+    await store.delete(ada, SONG, now=MONDAY)
+    after_three = store.statistics()
+    await store.unlink(ada, LIBRARY_SONG, now=MONDAY)
+    after_four = store.statistics()
+
+    assert after_four.writes - after_three.writes == 1
+    assert after_four.commits - after_three.commits == 1
+    assert after_four.batches[0] - after_three.batches[0] == 1
+    assert 3 <= after_three.commits <= after_three.writes
+
+
+async def test_writes_wait_until_they_go_down_together_as_batches_of_their_size(store, ada):
+    before = store.statistics()
+    puts = [asyncio.create_task(store.put(ada, song(number), LIKE, now=MONDAY)) for number in range(5)]
+    await asyncio.sleep(0)
+    begun = store.statistics()
+    await asyncio.gather(*puts)
+    after = store.statistics()
+
+    assert (before.waiting, begun.waiting, after.waiting) == (0, 5, 0)
+    assert after.writes - before.writes == 5
+    batches = [now - then for then, now in zip(before.batches, after.batches, strict=True)]
+    assert batches == [0, 0, 0, 1, *[0] * 6]  # of at most 8
+
+
+async def test_no_more_connections_are_open_than_there_may_be(store, ada):
+    await asyncio.gather(*(store.library(ada, after=None, limit=1) for _ in range(30)))
+
+    statistics = store.statistics()
+    assert 0 <= statistics.connections_in_use + statistics.connections_idle <= statistics.connections_max
+
+
+async def test_a_closed_store_still_says_what_it_did(store, ada):
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    before = store.statistics()
+    await store.close()
+
+    after = store.statistics()
+    assert (after.writes, after.commits, after.waiting) == (before.writes, before.commits, 0)
 
 
 # Closing

@@ -16,8 +16,9 @@ STOP_SECONDS_MAX = 30
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment without settings of ours, and with what a test adds."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LIKEWISE_")} | extra
+    """The environment without settings of ours but for logs that are easy to read, and with what a test adds."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIKEWISE_")}
+    return kept | {"LIKEWISE_LOG_FORMAT": "console"} | extra
 
 
 @dataclass

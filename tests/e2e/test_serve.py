@@ -134,7 +134,7 @@ def test_with_an_admin_token_it_serves_without_a_key_until_one_is_registered(ada
     operator = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
     key = {"key_id": KEY_ID, "team_id": TEAM_ID, "public_key": read_public_key(private_key)}
     with served(database.url, LIKEWISE_ADMIN_TOKEN=ADMIN_TOKEN) as process:
-        wait_for_line(process, "warning: no developer key is registered, so nobody but the operator is let in")
+        wait_for_line(process, "WARNING no developer key is registered, so nobody but the operator is let in")
         address = address_of(process)
         developer = {"Authorization": f"Bearer {token_of(private_key)}"}
         assert httpx2.get(f"{address}/v1/test", headers=developer).status_code == 401
@@ -161,7 +161,7 @@ def test_without_an_admin_token_an_empty_postgresql_database_is_refused_and_stay
 
 def test_a_misspelled_variable_is_pointed_out(url, headers):
     with served(url, LIKEWISE_PROT="1") as process:
-        assert "did you mean LIKEWISE_PORT?" in wait_for_line(process, "warning")
+        assert "did you mean LIKEWISE_PORT?" in wait_for_line(process, "WARNING")
 
     assert headers
 

@@ -6,11 +6,12 @@ A handler's first parameter is whoever the gate let in, so none can be written t
 import os
 from collections.abc import Callable, Sequence
 
-from likewise.api.endpoints import Endpoint, anybody, endpoint
+from likewise.api.endpoints import Endpoint, anybody, endpoint, paths_of
 from likewise.api.health import Health
 from likewise.api.library import Library
 from likewise.api.lists import Lists
 from likewise.api.neighbours import Neighbours
+from likewise.api.numbers import Numbers
 from likewise.api.operators import Operators
 from likewise.api.parameters import IDS_MAX
 from likewise.api.ratings import Ratings
@@ -18,6 +19,7 @@ from likewise.asgi import Request, Response
 from likewise.domain import Time
 from likewise.errors import MethodNotAllowed, PathNotFound
 from likewise.gate import Gate
+from likewise.rates import RateLimit
 from likewise.store import Store
 
 _CORS_METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS"
@@ -45,7 +47,8 @@ PREFLIGHT = Response(
 class Api:
     """Answers requests; `now` is milliseconds since 1970, `random_bytes` gives as many random bytes as it is told.
 
-    Without an `admin_token` there is no operator's API; without `extensions`, nothing that Apple's does not have.
+    Without an `admin_token` there is no operator's API; without `extensions`, nothing that Apple's does not have;
+    without `numbers`, which writes them and says in which format, no `/metrics`.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Api:
         ids_max: int = IDS_MAX,
         admin_token: str = "",
         extensions: bool = True,
+        numbers: Callable[[], tuple[bytes, str]] | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
-        gate = Gate(store, now=now)
+        gate = Gate(store, now=now, rate_limit=rate_limit)
         ratings = Ratings(store, now=now, ids_max=ids_max, shows_names=extensions)
         lists = Lists(store, now=now)
         library = Library(store, now=now, random_bytes=random_bytes, ids_max=ids_max)
@@ -89,15 +94,22 @@ class Api:
         self._test = endpoint("/v1/test", gate.developer, GET=neighbours.test)
         self._live = endpoint("/livez", anybody, GET=health.live)
         self._ready = endpoint("/readyz", anybody, GET=health.ready)
+        self._metrics = endpoint("/metrics", anybody, GET=Numbers(numbers).get) if numbers else None
+
+    @property
+    def paths(self) -> list[str]:
+        """The documented paths of all endpoints."""
+        return paths_of(self) + (paths_of(self._operators) if self._operators else [])
 
     async def answer(self, request: Request) -> Response:
         endpoint, variables = self._find(request.method, request.path)
+        request.endpoint = endpoint.path
         if request.method == "OPTIONS":
             return PREFLIGHT
         handler = endpoint.handlers.get(request.method)
         if handler is None:
             raise MethodNotAllowed([*endpoint.handlers, "OPTIONS"])
-        caller = await endpoint.door(request.headers)
+        request.caller = caller = await endpoint.door(request.headers)
         return await handler(caller, request, *variables)
 
     def _find(self, method: str, path: Sequence[str]) -> tuple[Endpoint, Sequence[str]]:
@@ -135,6 +147,8 @@ class Api:
                 return self._live, ()
             case ("readyz",):
                 return self._ready, ()
+            case ("metrics",) if self._metrics is not None:
+                return self._metrics, ()
             case ("_likewise", *below) if self._operators is not None:
                 return self._operators.find(below)
             case _:

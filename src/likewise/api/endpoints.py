@@ -24,5 +24,10 @@ def endpoint(path: str, door: Door, **handlers: Handler) -> Endpoint:
     return Endpoint(path, door, handlers)
 
 
+def paths_of(room: object) -> list[str]:
+    """Return the documented paths of all endpoints that are attributes of `room`."""
+    return [each.path for each in vars(room).values() if isinstance(each, Endpoint)]
+
+
 async def anybody(_headers: Headers) -> None:
     """Let everybody in: the door of what tells nothing about anyone."""

@@ -4,7 +4,6 @@ Data goes to stdout and everything else to stderr. Exit codes: 0 done, 1 failed,
 the environment, and the one that prints the tree of errors.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import click
 from likewise import __version__
 from likewise.cli.commands import Commands, missing_extra
 from likewise.errors import BadName, BadSetting, Hinted, LikewiseError
+from likewise.logs import configure
 
 
 @click.group(
@@ -43,7 +43,7 @@ def completion(shell: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 misused."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure()
     try:
         likewise.main(args=None if arguments is None else list(arguments), prog_name="likewise", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,5 +1,6 @@
 """`likewise serve`: the service in production."""
 
+import logging
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,9 @@ from likewise.cli import variables
 from likewise.cli.common import database_option, database_url, on_store
 from likewise.config import Settings, read_settings, unknown_variables
 from likewise.errors import BadSetting
+from likewise.logs import configure
+
+logger = logging.getLogger("likewise")
 
 
 @click.command()
@@ -26,8 +30,9 @@ def serve(**flags: Any) -> None:
     """
     settings = read_settings(os.environ, flags)
     database_url(flags["database"])
+    configure(format=settings.log_format, level=settings.log_level)
     for sentence in unknown_variables(os.environ, also_known=variables.CALLING):
-        click.echo(f"warning: {sentence}", err=True)
+        logger.warning(sentence)
     _check_keys(settings)
     # Only now, for the server costs every other command its start.
     from likewise.serving import leave  # noqa: PLC0415 - see above
@@ -36,9 +41,9 @@ def serve(**flags: Any) -> None:
 
     with open_address(settings, now=datetime.now(UTC)) as address:
         is_finished = run_workers(
-            settings, address, on_listening=lambda: click.echo(f"likewise serves on {address.url}", err=True)
+            settings, address, on_listening=lambda: logger.info("likewise serves on %s", address.url)
         )
-    click.echo("likewise has stopped", err=True)
+    logger.info("likewise has stopped")
     if not is_finished:
         leave()
 
@@ -58,4 +63,4 @@ def _check_keys(settings: Settings) -> None:
             "no developer key is registered, so nobody could be let in",
             "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
         )
-    click.echo("warning: no developer key is registered, so nobody but the operator is let in until one is", err=True)
+    logger.warning("no developer key is registered, so nobody but the operator is let in until one is")

@@ -9,8 +9,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -19,7 +21,10 @@ from typing import Any, NamedTuple
 from likewise.app import App
 from likewise.config import Settings
 from likewise.errors import LikewiseError, StoreUnavailable
+from likewise.logs import configure
+from likewise.metrics import Seat, own_seat, shared_seats
 from likewise.serving import SAME_SIGNAL_SECONDS, Address, leave, run, serve
+from likewise.serving.numbers import numbers_served, open_listener, url_of
 
 _START_SECONDS_MAX = 60.0
 # One that dies sooner than this after its start is not replaced at once, for the next may die of the same.
@@ -43,34 +48,50 @@ def workers_for(settings: Settings) -> int:
 def run_workers(settings: Settings, address: Address, *, on_listening: Callable[[], None]) -> bool:
     """Serve with all workers until SIGTERM or SIGINT; raise `StoreUnavailable` when workers cannot start.
 
-    A second signal ends the wait for what is in flight. Return what `serve` returns.
+    A second signal ends the wait for what is in flight. Return what `serve` returns. Raise `BadSetting` when the
+    metrics cannot have their address.
     """
     workers = workers_for(settings)
-    if workers == 1:
-        return run(_work(settings, address, on_listening))
-    _Supervisor(settings, address).run(workers, on_listening)
-    return True
+    with open_listener(settings) as metrics_listener:
+        if metrics_listener is not None:
+            logger.info("the metrics are on %s", url_of(metrics_listener))
+        task = _Task(settings, address, metrics_listener)
+        if workers == 1:
+            return run(_work(task, own_seat(), on_listening))
+        _Supervisor(task).run(workers, on_listening)
+        return True
 
 
-async def _work(
-    settings: Settings, address: Address, on_listening: Callable[[], None], *, is_supervised: bool = False
-) -> bool:
-    async with App(settings) as app:
-        return await serve(
-            app,
-            address,
-            shutdown_seconds_max=settings.shutdown_seconds_max,
-            on_listening=on_listening,
-            is_supervised=is_supervised,
-        )
+class _Task(NamedTuple):
+    """What all workers do."""
+
+    settings: Settings
+    address: Address
+    metrics_listener: socket.socket | None
 
 
-def _run_worker(settings: Settings, address: Address, parent: "Connection[str, Any]", life: Any) -> None:
+async def _work(task: _Task, seat: Seat, on_listening: Callable[[], None], *, is_supervised: bool = False) -> bool:
+    # Loaded before serving, for whoever looks at the metrics first must hold nobody up.
+    import likewise.metrics.exposition  # noqa: F401, PLC0415 - see above
+
+    settings, address, metrics_listener = task
+    async with App(settings, seat=seat) as app:
+        with numbers_served(metrics_listener, app.numbers) if metrics_listener else nullcontext():
+            return await serve(
+                app,
+                address,
+                shutdown_seconds_max=settings.shutdown_seconds_max,
+                on_listening=on_listening,
+                is_supervised=is_supervised,
+            )
+
+
+def _run_worker(task: _Task, seat: Seat, parent: "Connection[str, Any]", life: Any) -> None:
     """Be a worker: say through `parent` when it listens, and stop when the other end of `life` is closed."""
     # Ctrl-C reaches every process of a terminal; until the worker can stop properly, the supervisor's word counts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure(format=task.settings.log_format, level=task.settings.log_level)
 
     def stop() -> None:
         asyncio.get_running_loop().remove_reader(life.fileno())
@@ -82,7 +103,7 @@ def _run_worker(settings: Settings, address: Address, parent: "Connection[str, A
         parent.send("listening")
 
     try:
-        is_finished = run(_work(settings, address, on_listening, is_supervised=True))
+        is_finished = run(_work(task, seat, on_listening, is_supervised=True))
     except LikewiseError as error:
         logger.error("the worker cannot serve: %s", error)  # noqa: TRY400 - it is said in full
         raise SystemExit(1) from error
@@ -92,14 +113,14 @@ def _run_worker(settings: Settings, address: Address, parent: "Connection[str, A
 
 class _Worker(NamedTuple):
     process: SpawnProcess
+    seat: Seat
     pipe: "Connection[Any, str]"
     started: float
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, address: Address) -> None:
-        self._settings = settings
-        self._address = address
+    def __init__(self, task: _Task) -> None:
+        self._task = task
         self._context = multiprocessing.get_context("spawn")
         self._is_stopping = False
         self._is_hurried = False
@@ -119,7 +140,7 @@ class _Supervisor:
         before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
         workers: list[_Worker] = []
         try:
-            workers += [self._start() for _ in range(number)]
+            workers += [self._start(seat) for seat in shared_seats(number, self._context)]
             for worker in workers:
                 self._await_listening(worker)
             if not self._is_stopping:
@@ -134,11 +155,9 @@ class _Supervisor:
             for each, handler in before.items():
                 signal.signal(each, handler)
 
-    def _start(self) -> _Worker:
+    def _start(self, seat: Seat) -> _Worker:
         pipe, childs_end = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_run_worker, args=(self._settings, self._address, childs_end, self._life)
-        )
+        process = self._context.Process(target=_run_worker, args=(self._task, seat, childs_end, self._life))
         # Blocked from its first moment on, which the worker ends when it is ready to be interrupted. The tracker that
         # multiprocessing would start with the first worker would unblock it.
         resource_tracker.ensure_running()
@@ -146,7 +165,7 @@ class _Supervisor:
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         childs_end.close()
-        return _Worker(process, pipe, time.monotonic())
+        return _Worker(process, seat, pipe, time.monotonic())
 
     def _await_listening(self, worker: _Worker) -> None:
         deadline = time.monotonic() + _START_SECONDS_MAX
@@ -171,15 +190,15 @@ class _Supervisor:
             return worker
         worker.pipe.close()
         logger.error("a worker died (exit code %s); another takes its place", worker.process.exitcode)
-        return self._start()
+        return self._start(worker.seat)
 
     def _stop(self, workers: list[_Worker], woken_by_signals: "Connection[Any, str]") -> None:
-        self._address.withdraw()
+        self._task.address.withdraw()
         for worker in workers:
             if worker.process.is_alive():  # pragma: no branch - it may die in this very moment
                 worker.process.terminate()
         # A second more than each worker gives itself, so that killing is for those that hang.
-        deadline = time.monotonic() + self._settings.shutdown_seconds_max + 1
+        deadline = time.monotonic() + self._task.settings.shutdown_seconds_max + 1
         while alive := [worker for worker in workers if worker.process.is_alive()]:
             seconds = deadline - time.monotonic()
             if self._is_hurried or seconds <= 0:

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from likewise.errors import StoreUnavailable
+from likewise.store import BATCH_SIZES
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 Run: TypeAlias = Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | BaseException]]]
 
 WAITING_MAX = 1_024
-BATCH_MAX = 512
+BATCH_MAX = BATCH_SIZES[-1]
 
 
 def _nothing() -> None:
@@ -29,12 +30,20 @@ class Batcher(Generic[Job, Outcome]):
     everybody in the batch gets that.
     """
 
-    def __init__(self, run: "Run[Job, Outcome]", *, on_idle: Callable[[], object] = _nothing) -> None:
+    def __init__(
+        self, run: "Run[Job, Outcome]", *, on_idle: Callable[[], object] = _nothing, tally: "Tally | None" = None
+    ) -> None:
         self._run = run
         self._on_idle = on_idle
+        self.tally = tally or Tally()
         self._waiting: list[tuple[Job, asyncio.Future[Outcome]]] = []
         self._draining: asyncio.Task[None] | None = None
         self._is_finished = False
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not been handed to `run` yet."""
+        return len(self._waiting)
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
         """Queue a job; raise `StoreUnavailable` when 1 024 are waiting, and after `finish`.
@@ -64,6 +73,7 @@ class Batcher(Generic[Job, Outcome]):
                 batch = [entry for entry in self._waiting[:BATCH_MAX] if not entry[1].done()]
                 del self._waiting[:BATCH_MAX]
                 if batch:
+                    self.tally.add(len(batch))
                     await self._settle(batch)
         finally:
             self._draining = None
@@ -92,6 +102,18 @@ class Batcher(Generic[Job, Outcome]):
                 future.set_result(outcome)
 
 
+class Tally:
+    """How many jobs went down, in how many batches by size, as `likewise.store.Statistics` has them."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.batches = [0] * len(BATCH_SIZES)
+
+    def add(self, jobs: int) -> None:
+        self.jobs += jobs
+        self.batches[(jobs - 1).bit_length()] += 1
+
+
 class Lanes(Generic[Job, Outcome]):
     """Batchers side by side, one for each key that has jobs.
 
@@ -105,6 +127,12 @@ class Lanes(Generic[Job, Outcome]):
         self._lanes: dict[Hashable, Batcher[Job, Outcome]] = {}
         self._unfinished = 0
         self._is_finished = False
+        self.tally = Tally()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not been handed to `run` yet."""
+        return sum(lane.waiting for lane in self._lanes.values())
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
         """Queue a job, as `Batcher` does; raise `StoreUnavailable` when 1 024 of all keys have no outcome yet."""
@@ -115,7 +143,7 @@ class Lanes(Generic[Job, Outcome]):
         key = self._key_of(job)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Batcher(self._run, on_idle=lambda: self._lanes.pop(key))
+            lane = self._lanes[key] = Batcher(self._run, on_idle=lambda: self._lanes.pop(key), tally=self.tally)
         future = lane.submit(job)
         self._unfinished += 1
         future.add_done_callback(self._note_done)

@@ -49,7 +49,7 @@ from likewise.errors import (
     StoreUnavailable,
 )
 from likewise.records import Record
-from likewise.store import CopyMark, Finding, Store
+from likewise.store import CopyMark, Finding, Statistics, Store
 from likewise.stores.batching import Batcher, Lanes
 from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.postgres import keeping, lists, reads
@@ -180,6 +180,7 @@ class PostgresStore(Store):
         self._pool = opened.pool
         self._is_distributed = opened.is_distributed
         self._claim = claim
+        self._commits = 0
         self._is_closed = False
         fetch = partial(self._fetch, seconds_max=BATCH_SECONDS_MAX)
         self._writes: Queue[_Write, Any]
@@ -278,6 +279,7 @@ class PostgresStore(Store):
                 for part in parts if len(parts) > 1 else [[number] for number in numbers]:
                     await in_one_trip(connection, sql, part)
             else:
+                self._commits += 1
                 for number, row in zip(numbers, rows, strict=True):
                     outcomes[number] = row[0]
 
@@ -521,6 +523,19 @@ class PostgresStore(Store):
 
     async def ping(self) -> None:
         await self._fetch("SELECT FROM likewise.schema")
+
+    def statistics(self) -> Statistics:
+        writes, pool = self._writes, self._pool
+        open_now, idle = pool.get_size(), pool.get_idle_size()
+        return Statistics(
+            waiting=writes.waiting,
+            writes=writes.tally.jobs,
+            batches=tuple(writes.tally.batches),
+            commits=self._commits,
+            connections_in_use=open_now - idle,
+            connections_idle=idle,
+            connections_max=pool.get_max_size(),
+        )
 
     async def close(self) -> None:
         if self._is_closed:

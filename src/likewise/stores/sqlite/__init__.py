@@ -38,7 +38,7 @@ from likewise.domain import (
 )
 from likewise.errors import NoSuchListener
 from likewise.records import Record
-from likewise.store import CopyMark, Finding, Store
+from likewise.store import CopyMark, Finding, Statistics, Store
 from likewise.stores.batching import Batcher
 from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.rows import VALUES, library_item_of, place_of, user_token_of
@@ -155,6 +155,7 @@ class SQLiteStore(Store):
         self._reader = reader
         self._scanner = scans.Scanner(scanner, has_thread=writer is not reader)
         self._log_pages = 0
+        self._commits = 0
         self._is_closed = False
         # With one connection for everything, no read needs a turn: nobody writes between two that follow one another.
         self._is_in_turn = writer is reader
@@ -452,6 +453,10 @@ class SQLiteStore(Store):
     async def ping(self) -> None:
         self._read("SELECT 1 FROM listeners LIMIT 1", ())
 
+    def statistics(self) -> Statistics:
+        tally = self._batcher.tally
+        return Statistics(self._batcher.waiting, tally.jobs, tuple(tally.batches), self._commits)
+
     async def close(self) -> None:
         if self._is_closed:
             return
@@ -480,12 +485,15 @@ class SQLiteStore(Store):
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """Run the jobs in one transaction. When one of them fails, run each in its own, so that it fails alone."""
         try:
-            return writes.in_transaction(self._writer, jobs)
+            outcomes = writes.in_transaction(self._writer, jobs)
         except writes.JOB_FAULTS as error:
             if len(jobs) == 1:
                 return [unavailable(error) if isinstance(error, apsw.Error) else error]
         except apsw.Error as error:
             return [unavailable(error)] * len(jobs)
+        else:
+            self._commits += 1
+            return outcomes
         return [outcome for job in jobs for outcome in self._commit([job])]
 
     def _note_log_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
