@@ -233,6 +233,26 @@ def test_as_many_rows_as_go_down_together_are_all_there_is(imported, exported, f
     assert len(exported()) == BATCH_ROWS
 
 
+def test_with_or_without_ids_rows_are_taken_in_their_order(imported, exported, file):
+    imported(file("names.ndjson", [song("5", title="T", artist="A")]))
+    header, by_name = ("type", "id", "value", "title", "artist"), ("songs", "", "dislike", "T", "A")
+    path = file("t.csv", make.table([header, by_name, ("songs", "5", "like", "", "")]))
+
+    assert imported("--on-conflict", "file", path) == {"t.csv": {"read": 2, "changed": 2}}
+    assert [value for value, _ in exported().values()] == [1]
+
+
+def test_uploads_of_many_times_go_in_with_theirs(likewise, imported, file):
+    lines = [
+        {"type": "library-songs", "id": f"i.{n:04}", "value": 1, "time": f"2020-01-01T00:00:00.{n:03}Z"}
+        | {"added": f"2021-01-01T00:00:00.{n:03}Z"}
+        for n in range(500)
+    ]
+
+    assert imported(file("a.ndjson", lines)) == {"a.ndjson": {"read": 500, "new": 500}}
+    assert [json.loads(line) for line in likewise("export").out.splitlines()] == lines
+
+
 def test_of_duplicates_the_newest_counts_in_whatever_order(imported, exported, file):
     lines = [song("5", value, f"2020-01-0{day}T00:00:00.000Z") for value, day in ((1, 2), (-1, 3), (1, 1), (-1, 3))]
 

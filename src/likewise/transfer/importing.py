@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from likewise.domain import Change, Item, ItemName, Keep, Kind, LibraryItem, Listener, Rating, Time, Value
 from likewise.errors import LinkRefused
@@ -19,10 +19,12 @@ from likewise.transfer.formats import Unreadable
 from likewise.transfer.formats.rows import BadRow, NotRateable, Row, Said, Shelved
 from likewise.transfer.sources import Broken, Source
 
+Result = TypeVar("Result")
+
 BATCH_ROWS = 2_000
 """How many rows go down in one transaction: enough to share a commit, few enough that nobody waits for long."""
 
-_LINKS_AT_ONCE = 200
+_CALLS_AT_ONCE = 200
 # Before all ratings, so that whatever a file says later about the item counts.
 _BEFORE_ALL: Time = 0
 
@@ -141,18 +143,24 @@ class Importer:
         items = await matching.matches(self._store, self._listener, batch.nameless)
         found = list(zip(batch.nameless, items, strict=True))
         if not self._rules.is_rehearsal:
-            await _some_at_once(self._link(row.home, item) for row, item in found if row.home and item)
+            await self._link({row.home: item for row, item in found if row.home and item})
         for row, item in found:
             if (rated := item or row.home) is not None:
                 batch.ratings.append((row, rated))
             else:
                 counts.unmatched += 1
                 self._report.unmatched(source, row, "no item, or more than one, is known by this name")
+        batch.ratings.sort(key=lambda rated: rated[0].line)
 
-    async def _link(self, home: Item, item: Item) -> None:
-        """Make a library item the catalog item that it is, unless that has another library id."""
-        with suppress(LinkRefused):
-            await self._store.link(self._listener, home, item, now=self._rules.now)
+    async def _link(self, twins: Mapping[Item, Item]) -> None:
+        """Make library items the catalog items that they are, but for those that have another library id."""
+        known = {each.item: each.twin for each in await self._store.library_items(self._listener, list(twins))}
+
+        async def link(home: Item, item: Item) -> None:
+            with suppress(LinkRefused):
+                await self._store.link(self._listener, home, item, now=self._rules.now)
+
+        await _some_at_once(link(home, item) for home, item in twins.items() if known.get(home) != item)
 
     # Ratings
 
@@ -183,12 +191,16 @@ class Importer:
 
     async def _write(self, rated: Sequence[tuple[Row, Item]], changes: Sequence[Change]) -> list[bool]:
         """Write changes in their order, an upload as having been added when its row says."""
-        done: list[bool] = []
         together = itertools.groupby(zip(rated, changes, strict=True), lambda pair: pair[0][0].added)
-        for added, pairs in together:
-            now = self._rules.now if added is None else added
-            done += await self._store.write(self._listener, [change for _, change in pairs], now=now)
-        return done
+        calls = (
+            self._store.write(
+                self._listener,
+                [change for _, change in pairs],
+                now=self._rules.now if added is None else added,
+            )
+            for added, pairs in together
+        )
+        return [is_done for done in await _some_at_once(calls) for is_done in done]
 
     # The library
 
@@ -225,11 +237,13 @@ class Importer:
             self._report.bad(source, BadRow(line, str(error)))
 
 
-async def _some_at_once(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Make calls that share commits, not so many that the store refuses them."""
+async def _some_at_once(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Make calls that share commits and take effect in their order, not so many that the store refuses them."""
     waiting = iter(calls)
-    while some := list(itertools.islice(waiting, _LINKS_AT_ONCE)):
-        await asyncio.gather(*some)
+    results: list[Result] = []
+    while some := list(itertools.islice(waiting, _CALLS_AT_ONCE)):
+        results += await asyncio.gather(*some)
+    return results
 
 
 def _batches(said: Iterator[Said]) -> Iterator[list[Said]]:
