@@ -73,6 +73,8 @@ def check(steps, outputs):
 def test_the_readmes_first_minute(tmp_path):
     make_run, *steps = steps_of(ROOT / "README.md")
     assert make_run.command == "make run"
+    (tmp_path / "Downloads").mkdir()
+    (tmp_path / "Downloads/Apple_Media_Services.zip").write_bytes(tidy_archive())
     command = [sys.executable, "-u", "-m", "likewise", "dev", "--port", "0"]
     with running(command, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / ".local/share")) as process:
         assert process.stdout is not None
