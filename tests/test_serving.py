@@ -7,11 +7,26 @@ import pytest
 from granian.server.embed import Server
 
 from likewise.errors import BadSetting
-from likewise.serving import Port, serve
+from likewise.serving import Port, free_address, serve
 
 
 async def nothing(_scope, _receive, _send):
     raise AssertionError("nobody asks")
+
+
+async def test_a_server_that_ends_by_itself_is_a_failure(monkeypatch):
+    port = free_address("127.0.0.1", 0)
+
+    async def end(_server):
+        knocked = asyncio.Event()
+        listener = await asyncio.start_server(lambda _reader, writer: (writer.close(), knocked.set()), *port[:2])
+        async with listener:
+            await knocked.wait()
+
+    monkeypatch.setattr(Server, "serve", end)
+
+    with pytest.raises(RuntimeError, match="ended without being told"):
+        await serve(nothing, port, shutdown_seconds_max=1, on_listening=lambda: None)
 
 
 async def test_a_server_that_fails_to_start_raises_and_leaves_the_signals_alone(monkeypatch):

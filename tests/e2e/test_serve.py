@@ -82,8 +82,9 @@ def test_stdout_stays_empty_and_a_signal_ends_it_with_0(url, headers):
     assert "Traceback" not in errors
 
 
-def test_a_client_that_never_finishes_cannot_hold_up_the_shutdown(url, headers):
-    with served(url, LIKEWISE_SHUTDOWN_SECONDS_MAX="1") as process:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_client_that_never_finishes_cannot_hold_up_the_shutdown(url, headers, workers):
+    with served(url, "--workers", workers, LIKEWISE_SHUTDOWN_SECONDS_MAX="1") as process:
         host, port = address_of(process).removeprefix("http://").split(":")
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         with socket.create_connection((host, int(port)), timeout=30) as connection:

@@ -77,6 +77,9 @@ async def serve(
         await _until_listening(address, serving)
         on_listening()
         await _first_of(serving, told.wait())
+        if not told.is_set():
+            # So that whoever looks after this process starts another, which it would not do after exit code 0.
+            raise RuntimeError("the server has ended without being told to") from serving.exception()
         if not is_supervised:
             address.withdraw()
         server.stop()  # type: ignore[no-untyped-call]  # Granian leaves it untyped
