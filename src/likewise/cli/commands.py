@@ -21,6 +21,7 @@ COMMANDS = {
     "list": ("likewise.cli.ratings", "list_"),
     "listener": ("likewise.cli.listeners", "listener"),
     "migrate": ("likewise.cli.migrate", "migrate"),
+    "names": ("likewise.cli.names", "names"),
     "pull": ("likewise.cli.pull", "pull"),
     "push": ("likewise.cli.push", "push"),
     "rate": ("likewise.cli.ratings", "rate"),
