@@ -48,6 +48,16 @@ class Line:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         return cls(reader, writer, parts.netloc)
 
+    @classmethod
+    async def open_patiently(cls, address: str) -> Self:
+        """Open a line as soon as anybody listens: workers that die young are replaced after a pause."""
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            while True:
+                try:
+                    return await cls.open(address)
+                except OSError:
+                    await asyncio.sleep(0.05)
+
     async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Ask; raise `OSError` or `EOFError` when the connection breaks, and `TimeoutError`."""
         lines = {"Host": self._host, "Content-Length": str(len(body)), **headers}

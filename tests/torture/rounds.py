@@ -165,7 +165,7 @@ class Run:
     async def _look_at_everything(self, address: str) -> None:
         """Read each rating and each link once: from now on what is seen stays."""
         client = self._client()
-        line = await Line.open(address)
+        line = await Line.open_patiently(address)
         for group in self._groups:
             for id in self.history.all_ids(group):
                 questions = [Verb.GET, Verb.FIND_ITEM if is_library_id(id) else Verb.FIND_TWIN]
@@ -192,7 +192,7 @@ class Run:
                 raise Failed(f"{group}: {error}") from error
 
     def _check_database(self) -> None:
-        found = wrongs(self._database)
+        found = wrongs(self._database.url)
         seen, self._counters = self._counters, counters(self._database)
         found += [
             f"the counter {before} went back"

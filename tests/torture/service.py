@@ -40,10 +40,6 @@ class Database(ABC):
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the database itself, past the service; tables have the names they have in SQLite."""
 
-    @abstractmethod
-    def check_engine(self) -> list[str]:
-        """Say what the engine finds wrong with its files."""
-
 
 class SQLite(Database):
     def __init__(self, folder: Path) -> None:
@@ -59,10 +55,6 @@ class SQLite(Database):
             return connection.execute(sql).fetchall()
         finally:
             connection.close()
-
-    def check_engine(self) -> list[str]:
-        broken = [str(row) for row in self.rows("PRAGMA integrity_check") if row != ("ok",)]
-        return broken + [f"foreign key: {row}" for row in self.rows("PRAGMA foreign_key_check")]
 
 
 class Postgres(Database):
@@ -82,14 +74,8 @@ class Postgres(Database):
         return bool(number)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        for table in ("listeners", "ratings", "library"):
-            sql = sql.replace(f"FROM {table}", f"FROM likewise.{table}").replace(
-                f"JOIN {table}", f"JOIN likewise.{table}"
-            )
+        sql = sql.replace("FROM listeners", "FROM likewise.listeners")
         return [tuple(row) for row in run_apart(execute(self.url, sql))]
-
-    def check_engine(self) -> list[str]:
-        return []  # whatever is read is read with checksums
 
 
 ENGINES: Mapping[str, Callable[[Path], Database]] = {"sqlite": SQLite, "postgres": Postgres}
@@ -186,7 +172,7 @@ class Service:
         """Wait until its database answers it."""
         async with asyncio.timeout(seconds_max):
             while True:
-                line = await Line.open(self.address)
+                line = await Line.open_patiently(self.address)
                 answer = await line.ask("GET", "/readyz", {})
                 await line.close()
                 if answer.status == 200:
