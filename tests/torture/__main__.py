@@ -85,6 +85,9 @@ def main(rounds: int, seed: int | None, engine: str | None, workers: int | None,
                 run = _torture(plan, progress, bar)
             except Failed as failure:
                 raise Failed(f"{failure}\n\nhint: once more: make torture ARGS='{plan}'") from failure
+            except Exception as error:
+                error.add_note(f"in the run of make torture ARGS='{plan}'")
+                raise
             operations += run.history.size
             unanswered += run.history.unanswered
     print(  # noqa: T201 - the result

@@ -6,7 +6,7 @@ import sys
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,11 @@ def settle(url: str) -> Credentials:
 
 
 class Service:
-    """`likewise serve`, or a likeness of it with a `fault`, see `broken.py`."""
+    """`likewise serve`, or a likeness of it with a `fault`, see `broken.py`; `under` is a command that runs it."""
 
-    def __init__(self, url: str, workers: int, *, fault: str = "") -> None:
+    def __init__(self, url: str, workers: int, *, fault: str = "", under: Sequence[str] = ()) -> None:
         module = "tests.torture.broken" if fault else "likewise"
-        self._command = [sys.executable, "-m", module, "serve", "--port", "0", "--workers", str(workers)]
+        self._command = [*under, sys.executable, "-m", module, "serve", "--port", "0", "--workers", str(workers)]
         self._environment = {"LIKEWISE_DATABASE": url, "LIKEWISE_ADMIN_TOKEN": ADMIN_TOKEN, "BREAK": fault}
         self._life = ExitStack()
         self._reading: threading.Thread | None = None
@@ -135,8 +135,11 @@ class Service:
     @property
     def worker_processes(self) -> list[psutil.Process]:
         """Return the workers that are processes of their own, without multiprocessing's tracker."""
-        children = psutil.Process(self._process.pid).children()
-        return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+        return [child for child in psutil.Process(self._process.pid).children() if _is_worker(child)]
+
+    @property
+    def id(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         """End all of its processes with SIGKILL and wait until they are gone."""
@@ -178,3 +181,10 @@ class Service:
                 if answer.status == 200:
                     return
                 await asyncio.sleep(0.05)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # it died a moment ago
+        return False

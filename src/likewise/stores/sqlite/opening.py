@@ -51,6 +51,11 @@ def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> N
     """
     with _told(path):
         check_identity(connection, path)
+        # Where the file may not be written, SQLite opens it to be read, and stays so when the permission is back.
+        if connection.readonly("main"):
+            raise StoreUnavailable(
+                f"the database {path} cannot be written", "check the permissions of its file and folder"
+            )
         if alone:
             _claim(connection)
         _use_log(connection)
