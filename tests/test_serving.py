@@ -19,8 +19,12 @@ async def test_a_server_that_ends_by_itself_is_a_failure(monkeypatch):
 
     async def end(_server):
         knocked = asyncio.Event()
-        listener = await asyncio.start_server(lambda _reader, writer: (writer.close(), knocked.set()), *port[:2])
-        async with listener:
+
+        async def answer(_reader, writer):
+            writer.close()
+            knocked.set()
+
+        async with await asyncio.start_server(answer, port.host, port.port):
             await knocked.wait()
 
     monkeypatch.setattr(Server, "serve", end)
