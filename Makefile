@@ -7,7 +7,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes -
 
 # Where a target's own output belongs to its program, what happens before goes to stderr.
 .SILENT:
-.PHONY: help install run test check format lock bench torture
+.PHONY: help install run test check format reference lock bench torture
 
 help: ## Show this list.
 	awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: install ## Check format, lint, types, import floors and the documents.
 format: install ## Format the code and mend what the linter can.
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+reference: install ## Write docs/reference.md anew from the service's own description.
+	$(BIN)/python docs/reference.py
 
 lock: ## Pin the newest versions by version and hash; make lock UPGRADE= keeps what is pinned.
 	$(PYTHON) -m venv .venv-lock

@@ -17,7 +17,8 @@ class Kind(Enum):
     """One of the nine resource types that can be rated.
 
     `type` is Apple's name for it, case-sensitive; `number` is how stores write it down, never to be used again for
-    another; `prefix` begins every library id of the kind; `singular` is Apple's `playParams.kind`.
+    another; `id_pattern` matches its ids; `prefix` begins every library id of the kind; `singular` is Apple's
+    `playParams.kind`.
     """
 
     SONG = "songs", 1, _DIGITS, "", "song"
@@ -31,6 +32,7 @@ class Kind(Enum):
     LIBRARY_PLAYLIST = "library-playlists", 9, r"p\.[A-Za-z0-9]{1,62}", "p.", "playlist"
 
     number: int
+    id_pattern: str
     prefix: str
     singular: str
     is_library: bool
@@ -40,6 +42,7 @@ class Kind(Enum):
     def __init__(self, type: str, number: int, id_pattern: str, prefix: str, singular: str) -> None:
         self.type = type
         self.number = number
+        self.id_pattern = id_pattern
         self.prefix = prefix
         self.singular = singular
         self.is_library = bool(prefix)

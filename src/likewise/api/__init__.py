@@ -6,7 +6,7 @@ A handler's first parameter is whoever the gate let in, so none can be written t
 import os
 from collections.abc import Callable, Sequence
 
-from likewise.api.endpoints import Endpoint, anybody, endpoint, paths_of
+from likewise.api.endpoints import Endpoint, anybody, endpoint, endpoints_of
 from likewise.api.health import Health
 from likewise.api.library import Library
 from likewise.api.lists import Lists
@@ -15,6 +15,7 @@ from likewise.api.numbers import Numbers
 from likewise.api.operators import Operators
 from likewise.api.parameters import IDS_MAX
 from likewise.api.ratings import Ratings
+from likewise.api.self_description import SelfDescription
 from likewise.asgi import Request, Response
 from likewise.domain import Time
 from likewise.errors import MethodNotAllowed, PathNotFound
@@ -75,9 +76,10 @@ class Api:
             "/v1/me/ratings/{type}/{id}", gate.listener, GET=ratings.get, PUT=ratings.put, DELETE=ratings.delete
         )
         self._ratings = endpoint("/v1/me/ratings/{type}", gate.listener, GET=ratings.get_many)
-        self._has_extensions = extensions
-        self._lists = endpoint("/v1/me/ratings", gate.listener, GET=lists.get, POST=lists.write)
-        self._lines = endpoint("/v1/me/ratings.ndjson", gate.listener, GET=lists.get_lines)
+        self._lists = self._lines = None
+        if extensions:
+            self._lists = endpoint("/v1/me/ratings", gate.listener, GET=lists.get, POST=lists.write)
+            self._lines = endpoint("/v1/me/ratings.ndjson", gate.listener, GET=lists.get_lines)
         self._favorites = endpoint("/v1/me/favorites", gate.listener, POST=ratings.favorite, DELETE=ratings.unfavorite)
         self._library = endpoint("/v1/me/library", gate.listener, GET=library.get_resources, POST=library.add)
         self._library_items = endpoint("/v1/me/library/{type}", gate.listener, GET=library.get_many)
@@ -95,11 +97,17 @@ class Api:
         self._live = endpoint("/livez", anybody, GET=health.live)
         self._ready = endpoint("/readyz", anybody, GET=health.ready)
         self._metrics = endpoint("/metrics", anybody, GET=Numbers(numbers).get) if numbers else None
+        self._description = endpoint("/openapi.json", anybody, GET=SelfDescription(lambda: self.endpoints).get)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints that there are."""
+        return endpoints_of(self) + (endpoints_of(self._operators) if self._operators else [])
 
     @property
     def paths(self) -> list[str]:
         """The documented paths of all endpoints."""
-        return paths_of(self) + (paths_of(self._operators) if self._operators else [])
+        return [each.path for each in self.endpoints]
 
     async def answer(self, request: Request) -> Response:
         endpoint, variables = self._find(request.method, request.path)
@@ -118,9 +126,9 @@ class Api:
                 return self._rating, path[3:]
             case ("v1", "me", "ratings", _):
                 return self._ratings, path[3:]
-            case ("v1", "me", "ratings") if self._has_extensions:
+            case ("v1", "me", "ratings") if self._lists is not None:
                 return self._lists, ()
-            case ("v1", "me", "ratings.ndjson") if self._has_extensions:
+            case ("v1", "me", "ratings.ndjson") if self._lines is not None:
                 return self._lines, ()
             # Apple answers GET here as if there were no such path.
             case ("v1", "me", "favorites") if method not in {"GET", "HEAD"}:
@@ -149,6 +157,8 @@ class Api:
                 return self._ready, ()
             case ("metrics",) if self._metrics is not None:
                 return self._metrics, ()
+            case ("openapi.json",):
+                return self._description, ()
             case ("_likewise", *below) if self._operators is not None:
                 return self._operators.find(below)
             case _:

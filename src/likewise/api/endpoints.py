@@ -24,9 +24,9 @@ def endpoint(path: str, door: Door, **handlers: Handler) -> Endpoint:
     return Endpoint(path, door, handlers)
 
 
-def paths_of(room: object) -> list[str]:
-    """Return the documented paths of all endpoints that are attributes of `room`."""
-    return [each.path for each in vars(room).values() if isinstance(each, Endpoint)]
+def endpoints_of(room: object) -> list[Endpoint]:
+    """Return all endpoints that are attributes of `room`."""
+    return [each for each in vars(room).values() if isinstance(each, Endpoint)]
 
 
 async def anybody(_headers: Headers) -> None:
