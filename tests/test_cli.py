@@ -86,7 +86,10 @@ class TestTheCommand:
 
     @pytest.mark.parametrize(
         "command",
-        ["dev", "serve", "key", "listener", "token", "library", "import", "export", "config", "migrate", "completion"],
+        [
+            *("dev", "serve", "key", "listener", "token", "library", "import", "export", "config", "migrate"),
+            *("completion", "backup", "restore", "check", "copy"),
+        ],
     )
     def test_every_command_has_help(self, likewise, command):
         outcome = likewise(command, "--help")

@@ -216,6 +216,18 @@ async def test_an_equal_copy_is_compared_alone(source, target):
     assert (again.written, again.records, again.sha256) == (0, first.records, first.sha256)
 
 
+async def test_what_was_begun_of_another_source_gives_way(source, target):
+    empty = await open_store("sqlite:///:memory:")
+    with pytest.raises(Interrupted):
+        await copied(source, target, interrupted_after("verifying", 1))
+
+    await copied(empty, target)
+
+    # What was given to somebody is not given again.
+    assert await lines_of(target) == encode_lines([Counter(4)])
+    await empty.close()
+
+
 async def test_a_target_that_has_something_of_its_own_is_refused(source, target):
     await target.add_listener("somebody", "us")
     before = await lines_of(target)

@@ -177,6 +177,12 @@ def test_the_examples_of_moving(tmp_path):
     check(steps, run_in_one_shell([step.command for step in steps], tmp_path))
 
 
+def test_the_examples_of_keeping_data(tmp_path):
+    steps = steps_of(ROOT / "docs/keeping-data.md")
+
+    check(steps, run_in_one_shell([step.command for step in steps], tmp_path))
+
+
 def test_every_link_between_documents_leads_somewhere():
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     assert len(documents) >= 8

@@ -85,7 +85,11 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
 
 
 def _said(ratings: int, listeners: int) -> str:
-    return f"{ratings:,} ratings of {listeners:,} listeners, tombstones included"
+    return f"{_counted(ratings, 'rating')} of {_counted(listeners, 'listener')}, tombstones included"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _write_to_stdout(lines: bytes) -> None:
@@ -268,10 +272,11 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
     with bars() as shown:
         copied = asyncio.run(_copy(from_url, target, shown))
     digest = copied.sha256.hex()
+    written = _counted(copied.written, "record")
     tell(
         {"written": copied.written, "records": copied.records, "sha256": digest},
         as_json=as_json,
-        sentence=f"copied {copied.written:,} records; both have {copied.records:,} now, with the digest {digest[:16]}…",
+        sentence=f"copied {written}; both have {copied.records:,} now, with the digest {digest[:16]}…",
     )
 
 

@@ -166,7 +166,7 @@ class Reader:
         body, trailer = _parted(block)
         self._digest.update(body.text)
         records = self._decode(body)
-        self._line = block.number + block.text.count(b"\n")
+        self._line = block.number + block.text.count(b"\n") + bool(block.text.rpartition(b"\n")[2])
         if trailer.text:
             self._take_trailer(trailer)
         return records
