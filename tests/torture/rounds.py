@@ -21,7 +21,7 @@ from tests.torture.model import Verb, is_library_id
 from tests.torture.service import ENGINES, Postgres, Service, settle
 
 LOAD_SECONDS_MIN = 0.15
-LOAD_SECONDS_MAX = 0.9
+LOAD_SECONDS_MAX = 0.6
 AFTER_SECONDS = 0.15
 KILLED_WHILE_STARTING = 0.2
 
