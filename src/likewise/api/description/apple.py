@@ -35,11 +35,14 @@ LANGUAGE_TAG = in_query(
 )
 IDS = joined(
     "ids",
-    text("[^,]+"),
+    {"type": "string"},
     "Joined by commas, or repeated. Empty pieces and duplicates are dropped. What is malformed is left out.",
+    contains=text(says="What is only commas is no id.", pattern=r"[\s\S]*[^,][\s\S]*"),
     example=[SONG, "1440833098"],
 )
-INCLUDE = joined("include", text("[^,]+"), "`content` adds what is rated; all else is ignored.", example=["content"])
+INCLUDE = joined(
+    "include", {"type": "string"}, "`content` adds what is rated; all else is ignored.", example=["content"]
+)
 LIMIT = in_query("limit", whole(1, PAGE_MAX), "The most items on the page.")
 OFFSET = in_query("offset", whole(0, OFFSET_MAX), "How many items come before the page.")
 
@@ -49,11 +52,12 @@ _STOREFRONT = in_path("storefront", one_of(*STOREFRONTS), "the listener's; any o
 
 
 def _ids_by_type(types: list[str], says: str) -> Part:
-    ids = {"type": "string", "pattern": "[^,]", "description": "ids, joined by commas"}
+    ids = {"type": "string", "description": "ids, joined by commas"}
     members: Part = {"type": "object", "properties": dict.fromkeys(types, ids), "additionalProperties": ids}
+    no_ids = {"additionalProperties": {"pattern": "^,*$"}}
     shown = {types[0]: f"{SONG},1440833098" if types[0] in KINDS and not KINDS[types[0]].is_library else LIBRARY_SONG}
     more = {"style": "deepObject", "explode": True, "required": True, "example": shown}
-    return in_query("ids", {**members, "minProperties": 1}, says, **more)
+    return in_query("ids", {**members, "minProperties": 1, "not": no_ids}, says, **more)
 
 
 _ADDABLE = _ids_by_type(

@@ -39,7 +39,12 @@ _LIST_PARAMETERS = (
         f"{CHANGES_PAGE_DEFAULT} without it.",
     ),
     in_query("offset", text(PLACE), "Where the page begins, as `next` has it. Not with `since`."),
-    joined("filter[type]", one_of(*RATABLE_TYPES), "Only these types. Not with `since`."),
+    joined(
+        "filter[type]",
+        one_of(*RATABLE_TYPES, ""),
+        "Only these types. Not with `since`.",
+        contains=one_of(*RATABLE_TYPES),
+    ),
     in_query(
         "filter[value]",
         {"type": "integer", "enum": [int(value) for value in Value]},

@@ -51,7 +51,7 @@ def _links_body() -> Part:
         _LINK,
     )
     lines_of_links = {
-        "schema": {"type": "string"},
+        "schema": {},
         "example": '{"type":"albums","library_id":"l.1","catalog_id":"1"}\n',
     }
     return {**body, "content": body["content"] | {"application/x-ndjson": lines_of_links}}

@@ -85,9 +85,10 @@ def in_query(name: str, schema: Part, says: str, **more: Any) -> Part:
     return {"name": name, "in": "query", "description": says, "schema": schema, **more}
 
 
-def joined(name: str, items: Part, says: str, **more: Any) -> Part:
-    """Describe a parameter whose values are joined by commas."""
-    return in_query(name, array(items, minItems=1), says, style="form", explode=False, **more)
+def joined(name: str, items: Part, says: str, *, contains: Part | None = None, **more: Any) -> Part:
+    """Describe a parameter whose values are joined by commas, and of which one must be like `contains`."""
+    values = array(items, **({"contains": contains} if contains else {}))
+    return in_query(name, values, says, style="form", explode=False, **more)
 
 
 def json_body(schema: Part, says: str, example: Any) -> Part:

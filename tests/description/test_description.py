@@ -1,6 +1,6 @@
 """The description of the service: complete, whatever is switched on; and true, as far as that can be seen from here.
 
-That it is true of every request is what `tests/e2e/test_openapi.py` finds out.
+That it is true of every request is what `tests/description/test_truth.py` finds out.
 """
 
 import json
