@@ -154,6 +154,17 @@ def test_whoever_configures_again_is_not_heard_twice_and_the_level_is_the_last_o
     assert re.fullmatch(r"\S+ ERROR once\n", capsys.readouterr().err)
 
 
+@pytest.mark.usefixtures("stderr_logs")
+def test_whoever_has_closed_stderr_has_no_log_and_no_trouble(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    configure(format="auto")
+
+    logging.getLogger("likewise").warning("nobody hears")
+
+    [handler] = [each for each in logging.getLogger().handlers if type(each).__module__ == "likewise.logs"]
+    assert isinstance(handler.formatter, JsonLines)
+
+
 # Repeats
 
 

@@ -150,6 +150,13 @@ def test_a_time_counts_up_to_its_bound_and_not_past_it():
     assert series.by_seconds == [1] * (len(SECONDS) + 1)
 
 
+def test_an_endpoint_that_was_not_announced_is_counted_as_unknown():
+    metrics = Metrics(["/livez"], own_seat(), engine="sqlite")
+    metrics.count("/console", "GET", 200, 0.001)
+
+    assert requests(exposition(metrics)) == {(UNKNOWN, "other", "200"): 1}
+
+
 async def test_writes_and_commits_are_counted_as_soon_as_somebody_looks(house, client):
     await client.put(SONG_PATH, content=LIKE_BODY)
     await asyncio.gather(*(client.put(f"/v1/me/ratings/songs/{id}", content=LIKE_BODY) for id in range(9)))

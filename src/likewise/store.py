@@ -358,7 +358,7 @@ class Store(ABC):
 
     @abstractmethod
     def statistics(self) -> Statistics:
-        """Say at once how the store is doing, asking the database for nothing; also when it is closed.
+        """Say at once how the store is doing, asking the database for nothing; from any thread, and also when closed.
 
         An acknowledged write is among the `writes`, and in one of the `commits`.
         """

@@ -26,7 +26,8 @@ _encode = json.JSONEncoder(default=str).encode
 
 def configure(*, format: str = CONSOLE, level: str = "info") -> None:
     """Log to stderr; `auto` is for people on a terminal, and JSON elsewhere. Whoever configures last is right."""
-    is_for_people = sys.stderr.isatty() if format == AUTO else format == CONSOLE
+    # Whoever closed stderr before the start has none.
+    is_for_people = (sys.stderr is not None and sys.stderr.isatty()) if format == AUTO else format == CONSOLE
     handler = _Stderr()
     handler.setFormatter(Lines() if is_for_people else JsonLines())
     root = logging.getLogger()

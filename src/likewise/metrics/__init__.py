@@ -90,8 +90,9 @@ class Metrics:
         self._batches_before = row[_BATCHES:_SERIES].tolist()
 
     def count(self, endpoint: str, method: str, status: int, seconds: float) -> None:
-        """Count a request to a documented path, or to `UNKNOWN`."""
-        first = self._series.get((endpoint, method)) or self._series[endpoint, OTHER]
+        """Count a request to one of the endpoints; any other is `UNKNOWN`, and other methods are `OTHER`."""
+        series = self._series
+        first = series.get((endpoint, method)) or series.get((endpoint, OTHER)) or series[UNKNOWN, OTHER]
         row = self._row
         row[first + _CELL_OF_STATUS.get(status, _CELL_OF_OTHER)] += 1
         row[first + _SECONDS_SUM] += seconds

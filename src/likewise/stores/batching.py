@@ -132,7 +132,8 @@ class Lanes(Generic[Job, Outcome]):
     @property
     def waiting(self) -> int:
         """How many jobs have not been handed to `run` yet."""
-        return sum(lane.waiting for lane in self._lanes.values())
+        # Listed at one stroke, for another thread may ask while lanes come and go.
+        return sum(lane.waiting for lane in list(self._lanes.values()))
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
         """Queue a job, as `Batcher` does; raise `StoreUnavailable` when 1 024 of all keys have no outcome yet."""
