@@ -472,7 +472,7 @@ def test_every_bad_row_is_told_and_the_rest_goes_in(likewise, exported, file, tm
     assert outcome.code == 1
     assert outcome.err.startswith(f"warning: {path}, line 7: there is no id\n")
     assert outcome.err.endswith(
-        f"error: 7 rows or files could not be read, all others are in\n\nhint: see {tmp_path}/report.csv\n"
+        f"error: 7 rows or files could not be read, all others were\n\nhint: see {tmp_path}/report.csv\n"
     )
     rows = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8-sig"))))
     assert [(row["file"], row["line"]) for row in rows] == [(str(path), str(line)) for line in range(7, 14)]

@@ -161,7 +161,7 @@ class _Trouble:
             click.echo(f"note: {rows} what nothing here is called, or more than one; {where}", err=True)
         if self._bad:
             bad = _counted(self._bad, "row or file", "rows or files")
-            raise BadFile(f"{bad} could not be read, all others are in", where)
+            raise BadFile(f"{bad} could not be read, all others were", where)
 
 
 def _counted(number: int, one: str, many: str) -> str:
