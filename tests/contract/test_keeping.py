@@ -4,10 +4,12 @@ import asyncio
 from contextlib import aclosing, suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from likewise.domain import Change, Clue, DeveloperKey, Item, ItemName, Kind, UserToken, Value
-from likewise.errors import BadFile, NotEmpty, StoreUnavailable
+from likewise.errors import BadFile, LinkRefused, NoSuchThing, NotEmpty, StoreUnavailable
 from likewise.records import (
     NOBODY,
     RECORDS,
@@ -342,6 +344,61 @@ async def test_records_that_contradict_one_another_are_refused(store, records):
         await store.load(pages_of([Counter(9), *records]))
 
     assert await dump(store) == [Counter(0)] or await dump(store) == [Counter(9)]
+
+
+SOME_ITEMS = [SONG, ALBUM, STATION, LIBRARY_SONG, UPLOAD, Item(Kind.LIBRARY_ALBUM, "l.a")]
+LINKS = [(LIBRARY_SONG, SONG), (UPLOAD, SONG), (Item(Kind.LIBRARY_ALBUM, "l.a"), ALBUM)]
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from(SOME_ITEMS), st.sampled_from([LIKE, DISLIKE, None])),
+    st.tuples(st.just("link"), st.sampled_from(LINKS)),
+    st.tuples(st.just("unlink"), st.sampled_from([LIBRARY_SONG, UPLOAD])),
+    st.tuples(st.just("learn"), st.sampled_from(SOME_ITEMS)),
+    st.tuples(st.just("forget")),
+    st.tuples(st.just("remove")),
+    st.tuples(st.just("revoke")),
+)
+
+
+async def take(store, name, step, *, now):
+    """Do one thing as somebody, who is added where they are missing."""
+    try:
+        listener = await store.listener(name)
+    except NoSuchThing:
+        listener = await store.add_listener(name, "us")
+        token = UserToken(f"{name}{listener.id}", listener, "DEF123GHIJ", now, now)
+        await store.add_user_token(f"{name}{listener.id}".ljust(32).encode(), token)
+    with suppress(LinkRefused):
+        match step:
+            case "write", item, value:
+                await store.write(listener, [Change(item, value)], now=now)
+            case "link", [library_item, catalog_item]:
+                await store.link(listener, library_item, catalog_item, now=now)
+            case "unlink", library_item:
+                await store.unlink(listener, library_item, now=now)
+            case "learn", item:
+                await store.learn(listener, [ItemName(item, title=name, isrc=None)])
+            case ("forget",):
+                await store.forget(listener, before=now, limit=2)
+            case ("revoke",):
+                await store.revoke_user_token(f"{name}{listener.id}", now=now)
+            case ("remove",):
+                await store.remove_listener(name)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(st.sampled_from(["ada", "ben"]), STEPS), max_size=25))
+async def test_whatever_has_happened_is_loaded_as_it_was_dumped(store, other, history):
+    for each in (store, other):
+        await each.load(pages_of([Counter(0)]), replace=True)
+    for time, (name, step) in enumerate(history):
+        await take(store, name, step, now=MONDAY + time)
+    everything = await dump(store)
+
+    await other.load(pages_of(everything), replace=True)
+
+    # Earlier examples have counted on in the other store too.
+    assert (await dump(other))[1:] == everything[1:]
+    assert await findings_of(store) == await findings_of(other) == []
 
 
 # Copying

@@ -84,6 +84,7 @@ def likewise(monkeypatch, url, capsysbinary):
     monkeypatch.setenv("LIKEWISE_DATABASE", url)
 
     def run(*arguments):
+        capsysbinary.readouterr()  # what others have said before
         with pytest.raises(SystemExit) as stop:
             main([str(argument) for argument in arguments])
         captured = capsysbinary.readouterr()
@@ -204,10 +205,13 @@ class TestBackup:
         before = lines_of(lived_in)
         (tmp_path / "link.db").symlink_to(tmp_path / "likewise.db")
 
-        for name in ("likewise.db", "link.db"):
+        using = apsw.Connection(str(tmp_path / "likewise.db"))
+        using.execute("UPDATE listeners SET storefront = storefront")
+        for name in ("likewise.db", "link.db", "likewise.db-wal", "likewise.db-shm"):
             outcome = likewise("backup", tmp_path / name, *force)
             assert (outcome.code, outcome.out) == (2, "")
             assert "is the database itself" in outcome.err
+        using.close()
         assert lines_of(lived_in) == before
 
     def test_a_backup_goes_where_a_file_can_be(self, likewise, tmp_path):
@@ -379,6 +383,20 @@ class TestRestore:
         assert outcome.code == 1
         assert "is a database of another program" in outcome.err
 
+    def test_an_empty_database_neither_is_a_backup_nor_has_one(self, likewise, lived_in, tmp_path):
+        before = lines_of(lived_in, eras=True)
+        blank = apsw.Connection(str(tmp_path / "blank.db"))
+        blank.execute("PRAGMA journal_mode = wal; VACUUM").fetchall()
+        blank.execute("PRAGMA user_version = 0")
+        blank.close()
+
+        refused = likewise("restore", tmp_path / "blank.db", "--replace")
+        assert refused.code == 1
+        assert refused.err.startswith(f"error: {tmp_path}/blank.db is no backup of Likewise")
+        assert lines_of(lived_in, eras=True) == before
+        outcome = likewise("backup", tmp_path / "backup.db", "--database", f"sqlite:///{tmp_path}/blank.db")
+        assert outcome.err.startswith(f"error: there is no Likewise in {tmp_path}/blank.db")
+
     def test_a_malformed_record_in_a_sqlite_file_is_refused(self, likewise, backup, other):
         path = backup.with_suffix(".db")
         edited = apsw.Connection(str(path))
@@ -506,9 +524,10 @@ class TestCopy:
 
     def test_a_copy_needs_two_databases(self, likewise, lived_in):
         assert likewise("copy").code == 2
-        outcome = likewise("copy", "--to", lived_in)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith("error: both URLs name the same database")
+        for url in (lived_in, lived_in.replace("/likewise.db", "/./likewise.db")):
+            outcome = likewise("copy", "--to", url)
+            assert (outcome.code, outcome.out) == (2, "")
+            assert outcome.err.startswith("error: both URLs name the same database")
 
     def test_postgres_is_backed_up_and_restored(self, likewise, lived_in, tmp_path):
         one, two = (postgres_server().make_database() for _ in range(2))

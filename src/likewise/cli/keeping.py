@@ -29,6 +29,7 @@ from likewise.transfer.copying import copy as copy_store
 
 SQLITE, NDJSON = "sqlite", "ndjson"
 _ERAS = 2**53 - 1
+_PARTS_OF_A_DATABASE = ("", "-wal", "-shm", "-journal")
 
 Counts = Mapping[type[Record], int]
 
@@ -65,7 +66,7 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
         raise BadSetting(
             "a SQLite file is made from a SQLite database, and not on standard output", "leave out --format"
         )
-    if path is not None and is_same_file(file, path):
+    if path is not None and any(is_same_file(file, path + suffix) for suffix in _PARTS_OF_A_DATABASE):
         raise BadSetting(f"{file} is the database itself", "give the backup another name")
     with bars() as shown:
         if to_stdout:
@@ -267,7 +268,8 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
     Given again later, while nobody has written to the target, it copies what has changed in the source since.
     """
     from_url = database_url(source)
-    if from_url == target:
+    paths = sqlite_path(from_url), sqlite_path(target)
+    if from_url == target or (paths[0] and paths[1] and is_same_file(paths[0], paths[1])):
         raise BadSetting("both URLs name the same database", "name another one after --to")
     with bars() as shown:
         copied = asyncio.run(_copy(from_url, target, shown))

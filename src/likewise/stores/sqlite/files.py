@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import apsw
 
-from likewise.errors import BadFile, StoreUnavailable
+from likewise.errors import BadFile, StoreUnavailable, StoreUnusable
 from likewise.records import Record
 from likewise.store import Finding
 from likewise.stores.sqlite.keeping import integrity_findings, quick_findings
@@ -34,6 +34,8 @@ def back_up(path: str, target: Path, progress: Progress) -> Mapping[type[Record]
     try:
         with _opened(connect(path)) as source:
             check_identity(source, path)
+            if _is_blank(source):
+                raise StoreUnusable(f"there is no Likewise in {path}", "give the path of its database")
             mark = copy_mark(source)
             if mark is not None and not mark.is_whole:
                 raise unfinished(path)
@@ -71,6 +73,8 @@ def take_out(path: Path, target: Path, progress: Progress, *, name: str) -> None
     try:
         with _opened(_opened_for_reading(path)) as source:
             check_identity(source, name)
+            if _is_blank(source):
+                raise BadFile(f"{name} is no backup of Likewise", "give a file made with `likewise backup`")
             _copy(source, target, progress)
         with _opened(apsw.Connection(str(target))) as copy:
             for finding in integrity_findings(copy):
@@ -87,6 +91,11 @@ def _opened_for_reading(path: Path) -> apsw.Connection:
     # Nobody writes to a backup, so it needs no lock and no log.
     uri = f"{path.absolute().as_uri()}?immutable=1"
     return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def _is_blank(connection: apsw.Connection) -> bool:
+    """Say whether this is a database in which nobody has begun anything yet."""
+    return connection.pragma("user_version") == 0
 
 
 @contextmanager
