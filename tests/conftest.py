@@ -1,6 +1,7 @@
 """Fixtures that everything shares: an application on a real SQLite file, two listeners, a clock one can turn."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
@@ -12,6 +13,18 @@ from likewise.domain import DeveloperKey
 from likewise.stores import open_store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo how a test, or a command that it runs in this process, has configured logging."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    ours = [each for each in root.handlers if type(each).__module__ == "likewise.logs" and each not in handlers]
+    for each in ours:
+        root.removeHandler(each)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -110,17 +110,6 @@ def test_what_people_can_read_is_left_as_it_is(text, shown):
 # Which form, which level
 
 
-@pytest.fixture
-def stderr_logs():
-    """Whatever a test configures is undone."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("stderr_logs")
 @pytest.mark.parametrize(
     ("format", "is_terminal", "is_json"),
     [
@@ -142,7 +131,6 @@ def test_people_on_a_terminal_and_machines_get_what_is_theirs(format, is_termina
     assert line.count("\n") == line.count("hello") == 1
 
 
-@pytest.mark.usefixtures("stderr_logs")
 def test_whoever_configures_again_is_not_heard_twice_and_the_level_is_the_last_ones(capsys):
     configure(level="debug")
     configure(level="error")
@@ -154,7 +142,6 @@ def test_whoever_configures_again_is_not_heard_twice_and_the_level_is_the_last_o
     assert re.fullmatch(r"\S+ ERROR once\n", capsys.readouterr().err)
 
 
-@pytest.mark.usefixtures("stderr_logs")
 def test_whoever_has_closed_stderr_has_no_log_and_no_trouble(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     configure(format="auto")
