@@ -95,7 +95,7 @@ def _opened_for_reading(path: Path) -> apsw.Connection:
 
 def _is_blank(connection: apsw.Connection) -> bool:
     """Say whether this is a database in which nobody has begun anything yet."""
-    return connection.pragma("user_version") == 0
+    return bool(connection.pragma("user_version") == 0)
 
 
 @contextmanager
