@@ -92,7 +92,12 @@ def postgres_server() -> PostgresServer:
         server = PostgresServer(url)
         stack.callback(server.drop_databases)
         return server
-    return PostgresServer(stack.enter_context(embedded_server()).get_uri("postgres"))
+    embedded = stack.enter_context(embedded_server())
+    # No test pulls the plug of the machine, and syncing the files of a database for each test takes longer than the test.
+    for setting in ("fsync = off", "full_page_writes = off"):
+        embedded.psql(f"ALTER SYSTEM SET {setting}")
+    embedded.psql("SELECT pg_reload_conf()")
+    return PostgresServer(embedded.get_uri("postgres"))
 
 
 @contextmanager
