@@ -417,6 +417,8 @@ def test_a_url_without_a_password_is_shown_whole(url):
         ("postgresql://u:%73ecret@h/d", "postgresql://u:***@h/d"),
         ("postgresql://secret:secret@h/secret", "postgresql://secret:***@h/secret"),
         ("postgresql://u:secret@[h/d", "postgresql://u:***@[h/d"),
+        ("postgresql://u:secret@h:1,[::1]:2/d", "postgresql://u:***@h:1,[::1]:2/d"),
+        ("postgresql://u@h:1,h:2/d?password=secret", "postgresql://u@h:1,h:2/d?password=***"),
     ],
 )
 def test_a_password_in_a_url_is_hidden(url, shown):

@@ -12,7 +12,10 @@ _PORT = 5432
 
 
 class Proxy:
-    """`trips` counts what the client waited for (Sync and simple queries), `executed` the statements in them."""
+    """`trips` counts what the client waited for (Sync and simple queries), `executed` the statements in them.
+
+    `answer_seconds` is how long each answer is held back.
+    """
 
     url: str
 
@@ -21,6 +24,7 @@ class Proxy:
         self.trips = 0
         self.executed = 0
         self.connections = 0
+        self.answer_seconds = 0.0
         self._may_flow = asyncio.Event()
         self._may_flow.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,6 +41,12 @@ class Proxy:
 
     async def _serve(self, upstream: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        try:
+            await self._carry(upstream, reader, writer)
+        finally:
+            writer.close()
+
+    async def _carry(self, upstream: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parts = urlsplit(upstream)
         host = parse_qs(parts.query).get("host", [parts.hostname or "localhost"])[0]
         port = parts.port or _PORT
@@ -51,6 +61,7 @@ class Proxy:
             answers.cancel()
             for each in (writer, server_writer):
                 each.close()
+            for each in (writer, server_writer):
                 with suppress(OSError):
                     await each.wait_closed()
 
@@ -70,6 +81,7 @@ class Proxy:
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while some := await reader.read(65_536):
+                await asyncio.sleep(self.answer_seconds)
                 await self._may_flow.wait()
                 writer.write(some)
             writer.close()

@@ -93,7 +93,7 @@ def postgres_server() -> PostgresServer:
         stack.callback(server.drop_databases)
         return server
     embedded = stack.enter_context(embedded_server())
-    # No test pulls the plug of the machine, and syncing the files of a database for each test takes longer than the test.
+    # No test pulls the machine's plug, and syncing the files of a database for each test takes longer than the test.
     for setting in ("fsync = off", "full_page_writes = off"):
         embedded.psql(f"ALTER SYSTEM SET {setting}")
     embedded.psql("SELECT pg_reload_conf()")

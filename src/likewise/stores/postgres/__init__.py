@@ -53,10 +53,10 @@ from likewise.store import CopyMark, Finding, Statistics, Store
 from likewise.stores.batching import Batcher, Lanes
 from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.postgres import keeping, lists, reads
+from likewise.stores.postgres.connecting import Connection
 from likewise.stores.postgres.opening import (
     CALL_SECONDS_MAX,
     FAULTS,
-    Connection,
     Opened,
     claim,
     copy_mark,
@@ -215,8 +215,9 @@ class PostgresStore(Store):
         try:
             result = await work(connection)
             is_cut_short = False
-        except asyncpg.PostgresError:
-            is_cut_short = False
+        except asyncpg.PostgresError as error:
+            # What has become a standby stays one; the next connection looks for the primary.
+            is_cut_short = isinstance(error, asyncpg.ReadOnlySQLTransactionError)
             raise
         finally:
             if is_cut_short:

@@ -12,14 +12,13 @@ https://docs.citusdata.com/en/stable/develop/api_udf.html
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import asyncpg
 
 from likewise.errors import StoreUnavailable, StoreUnusable
 from likewise.stores.migrating import OnStep
-
-Connection: TypeAlias = Any  # see opening.py
+from likewise.stores.postgres.connecting import Connection
 
 MAJOR_MIN = 12
 SHARDS = 128

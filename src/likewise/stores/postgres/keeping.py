@@ -14,9 +14,9 @@ from msgspec.structs import astuple
 from likewise.errors import NotEmpty
 from likewise.records import NOBODY, Counter, ListenerRecord, Record, TokenRecord
 from likewise.store import CopyMark, Finding, Snapshot
+from likewise.stores.postgres.connecting import Connection
 from likewise.stores.postgres.opening import (
     FAULTS,
-    Connection,
     connect_without_deadlines,
     copy_mark,
     in_use,

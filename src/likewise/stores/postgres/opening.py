@@ -13,10 +13,10 @@ from likewise.errors import BadSetting, StoreError, StoreUnavailable, StoreUnusa
 from likewise.store import CopyMark
 from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.postgres import citus
+from likewise.stores.postgres.connecting import Connection, connect
 from likewise.stores.rows import migrations_of
 
-Connection: TypeAlias = Any  # asyncpg's stubs know connections and pools apart, where to us they are one
-Pool: TypeAlias = Any  # see above
+Pool: TypeAlias = Any  # see Connection
 
 CALL_SECONDS_MAX = 2.0
 POOL_CONNECTIONS_MAX = 10
@@ -79,8 +79,9 @@ async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
                 await _distribute(connection, on_step=_say_nothing)
             if not alone:
                 await _check_whole(connection)
-        pool = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # the stubs name more parameters than are given
             url,
+            connect=connect,
             min_size=0,  # else a task of the pool's own keeps knocking, and holds a place, while the server is down
             max_size=POOL_CONNECTIONS_MAX,
             max_queries=sys.maxsize,  # see _keep_session
@@ -128,7 +129,7 @@ async def _told() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
+    connection = await connect(url, timeout=CONNECT_SECONDS_MAX)
     try:
         yield connection
     finally:
@@ -139,7 +140,7 @@ async def connect_without_deadlines(url: str) -> Connection:
     """Connect for what may take as long as it takes; whoever does that is somebody who can wait, and interrupt."""
     endless = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX, server_settings=_SESSION | endless)
+        return await connect(url, timeout=CONNECT_SECONDS_MAX, server_settings=_SESSION | endless)
     except FAULTS as error:
         raise unavailable(error) from error
 
