@@ -1,6 +1,9 @@
 """HTTP itself: CORS, lengths, compression, limits of URLs, methods, and the other kinds of ASGI scopes."""
 
+import asyncio
+import gc
 import time
+import weakref
 from typing import Any
 
 import httpx2
@@ -475,3 +478,43 @@ def test_the_applications_own_clock_counts_milliseconds():
     after = time.time()
 
     assert before - 0.001 <= shown <= after
+
+
+# What is held
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "messages"),
+    [
+        ("GET", "/v1/nothing", []),
+        ("GET", SONG_PATH, []),
+        ("PUT", SONG_PATH, [{"type": "http.request", "body": b"{"}]),
+        ("PUT", SONG_PATH, [{"type": "http.disconnect"}]),
+        ("PUT", SONG_PATH, []),
+    ],
+    ids=["no path", "no rating", "no document", "no whole body", "no body in time"],
+)
+async def test_a_request_that_was_refused_is_held_by_nothing(house, monkeypatch, method, path, messages):
+    """Not until garbage is looked for, either: what is held may hold a connection open."""
+
+    async def receive():
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(_message):
+        pass
+
+    monkeypatch.setattr("likewise.asgi.BODY_SECONDS_MAX", 0.01)
+    headers = raw_headers(house.headers(house.ada_token))
+    scope = {"type": "http", "method": method, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+    held = weakref.ref(receive)
+    gc.disable()
+    try:
+        await house.app(scope, receive, send)
+        del receive
+        await asyncio.sleep(0)  # the loop's own turn holds on to what woke it up
+
+        assert held() is None
+    finally:
+        gc.enable()

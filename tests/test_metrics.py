@@ -106,12 +106,12 @@ async def test_nothing_about_anybody_is_in_the_metrics(house, client):
         assert secret not in text
 
 
-async def test_a_client_that_hangs_up_is_counted_as_499_and_one_that_is_cut_off_as_what_cut_it(house):
+async def test_a_request_that_breaks_off_is_counted_as_499_and_one_that_is_cut_off_as_what_cut_it(house):
     async def nobody():
         return {"type": "http.disconnect"}
 
     async def send(_message):
-        raise AssertionError("nobody listens")
+        pass
 
     headers = raw_headers(house.headers(house.ada_token))
     scope = {"type": "http", "method": "PUT", "raw_path": SONG_PATH.encode(), "query_string": b"", "headers": headers}

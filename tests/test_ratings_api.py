@@ -748,7 +748,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_answered_408(client, house
 
 
 @pytest.mark.parametrize("before", [b"", LIKE_BODY], ids=["at once", "after the whole document"])
-async def test_a_client_that_hangs_up_before_its_body_ends_gets_no_answer_and_rates_nothing(client, house, before):
+async def test_a_body_that_breaks_off_is_refused_and_rates_nothing(client, house, before):
     messages = [
         {"type": "http.request", "body": before, "more_body": True},
         {"type": "http.disconnect"},
@@ -763,7 +763,13 @@ async def test_a_client_that_hangs_up_before_its_body_ends_gets_no_answer_and_ra
 
     await house.app(put_scope(client), receive, send)
 
-    assert sent == []
+    start, body = sent
+    assert error_of(httpx2.Response(start["status"], headers=start["headers"], content=body["body"])) == {
+        "title": "Invalid Request Body",
+        "detail": "The body ended before it was whole",
+        "status": "400",
+        "code": "40007",
+    }
     assert error_of(await client.get(SONG_PATH)) == NOT_RATED
 
 

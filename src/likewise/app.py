@@ -11,7 +11,7 @@ from likewise.api import Api
 from likewise.asgi import UNKNOWN, Receive, Request, Response, Scope, Send
 from likewise.config import ROOT, Settings
 from likewise.domain import Time
-from likewise.errors import ClientGone, LikewiseError, StoreUnavailable
+from likewise.errors import BadBody, ClientGone, LikewiseError, StoreUnavailable
 from likewise.forgetting import forget_daily
 from likewise.logs.requests import RequestIds, RequestLog
 from likewise.metrics import CLIENT_GONE, Metrics, Seat, own_seat
@@ -155,11 +155,10 @@ class App:
             error = caught
             response = _answer_to(error)
         method, request_id = scope["method"], self._request_ids.of(request)
-        status = response.status
+        status = CLIENT_GONE if isinstance(error, ClientGone) else response.status
         try:
-            if status != CLIENT_GONE:
-                accepts = request.headers if request else None
-                await response.send(send, method=method, accepts=accepts, request_id=request_id)
+            accepts = request.headers if request else None
+            await response.send(send, method=method, accepts=accepts, request_id=request_id)
         except StoreUnavailable as caught:
             # Half of the answer is out. That the connection breaks tells the client so.
             error, status = caught, 503
@@ -170,6 +169,9 @@ class App:
                 self._open.metrics.count(request.endpoint if request else UNKNOWN, method, status, seconds)
             if error is not None or self._log.access:
                 self._log.note(request_id, scope, request, status, seconds, error)
+            # The error knows this frame and this frame the error. Such a circle keeps the request until garbage is
+            # looked for, and with a request whose body never came the server keeps its connection open.
+            del error
 
     async def _answering(self, request: Request) -> Response:
         if self._open is None:
@@ -197,6 +199,7 @@ class App:
 
 def _answer_to(error: Exception) -> Response:
     if isinstance(error, ClientGone):
-        return Response(CLIENT_GONE)
+        # To the server, a client that is gone and a body whose chunks cannot be read are one; the latter hears of it.
+        error = BadBody(None, "The body ended before it was whole")
     status, body, headers = answer_to(error)
     return Response(status, body, tuple(headers))

@@ -23,7 +23,7 @@
     │       ├── NotRated                 nothing is rated under this id
     │       ├── ResourceNotFound         no such library item or storefront
     │       └── NoRelatedResources       the other side of a link does not exist
-    ├── ClientGone                       the client hung up before its request was whole
+    ├── ClientGone                       the request broke off before it was whole
     └── Hinted                           people meet these on a terminal too, with a hint at what to do
         ├── StoreError                   the database could not do its part
         │   ├── StoreUnavailable         it did not answer; the same request may succeed later
@@ -178,7 +178,7 @@ class NoRelatedResources(NotFound):
 
 
 class ClientGone(LikewiseError):
-    """Nobody is left to answer."""
+    """The client hung up before its request was whole, or sent what cannot be taken for the rest of it."""
 
 
 class Hinted(LikewiseError):

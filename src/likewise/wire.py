@@ -123,8 +123,11 @@ def decode_rating_request(body: bytes) -> Value:
     """
     try:
         request = decode_object(body)
-    except errors.BadBody as error:
-        request = _decode_slowly(body, error)
+    except errors.BadBody:
+        slowly = _decode_slowly(body)
+        if slowly is None:
+            raise
+        request = slowly
     if request.get("type", "rating") not in ("rating", "ratings"):  # a tuple, for a list has no hash
         raise errors.BadBody("/type", "The type of a rating request is 'rating'")
     attributes = request.get("attributes")
@@ -149,15 +152,13 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _decode_slowly(body: bytes, error: errors.BadBody) -> dict[str, Any]:
-    """Read a JSON object whose numbers or escapes are beyond the quick parser; raise `error` for anything else."""
+def _decode_slowly(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object whose numbers or escapes are beyond the quick parser; anything else is None."""
     try:
         document = json.loads(body.decode(), parse_int=_number_of, parse_float=_number_of, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise error from None
-    if not isinstance(document, dict):
-        raise error
-    return document
+        return None
+    return document if isinstance(document, dict) else None
 
 
 _NUMBER_CHARACTERS_MAX = 300
