@@ -19,10 +19,12 @@ from granian.server.embed import Server
 from likewise.asgi import Application
 from likewise.errors import BadSetting
 from likewise.serving.addresses import BACKLOG, Address, Port, UnixSocket, free_address
+from likewise.serving.connections import connections_max
 
 Result = TypeVar("Result")
 
 HEADER_SECONDS_MAX = 10
+HEAD_BYTES_MAX = 64 * 1024
 SAME_SIGNAL_SECONDS = 0.5
 """Signals so close to the first are the same one, told to a process and to its group, as timeout(1) does."""
 
@@ -114,9 +116,9 @@ def _server(app: Application, address: Address) -> Server:
     options: dict[str, Any] = {
         "interface": Interfaces.ASGINL,
         "http": HTTPModes.http1,  # with automatic detection, a silent connection is never closed
-        "http1_settings": HTTP1Settings(header_read_timeout=HEADER_SECONDS_MAX * 1_000),
+        "http1_settings": HTTP1Settings(header_read_timeout=HEADER_SECONDS_MAX * 1_000, max_buffer_size=HEAD_BYTES_MAX),
         "backlog": BACKLOG,
-        "backpressure": BACKLOG,
+        "backpressure": connections_max(),
         "websockets": False,
         "log_enabled": False,
     }
