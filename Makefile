@@ -27,7 +27,7 @@ run: install ## Run `likewise dev` on an embedded database; make run ARGS='--por
 
 test: install ## Run all tests with branch coverage.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses=4 --dist=loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

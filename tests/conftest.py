@@ -1,6 +1,7 @@
 """Fixtures that everything shares: an application on a real SQLite file, two listeners, a clock one can turn."""
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from likewise.domain import DeveloperKey
 from likewise.stores import open_store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
+
+
+# A shell starts what runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,13 @@ COMMANDS = {
 }
 """The module that has each command, and what it is called there."""
 
-EXTRAS = {"apsw": "server", "asyncpg": "postgres", "granian": "server", "uvloop": "server"}
+EXTRAS = {
+    "apsw": "server",
+    "asyncpg": "postgres",
+    "granian": "server",
+    "prometheus_client": "server",
+    "uvloop": "server",
+}
 """Which extra of the package brings a module."""
 
 
