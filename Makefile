@@ -7,7 +7,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes -
 
 # Where a target's own output belongs to its program, what happens before goes to stderr.
 .SILENT:
-.PHONY: help install run test check format reference lock bench torture
+.PHONY: help install run test check format reference lock bench torture fuzz
 
 help: ## Show this list.
 	awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,13 @@ lock: ## Pin the newest versions by version and hash; make lock UPGRADE= keeps w
 	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) --constraints requirements/dev.lock --extra postgres pyproject.toml -o requirements/serve.lock
 	$(COMPILE) --constraints requirements/dev.lock --group pyproject.toml:build -o requirements/build.lock
+	$(COMPILE) --python-version 3.11 --constraints requirements/dev.lock --group pyproject.toml:fuzz -o requirements/fuzz.lock
 
 bench: install ## Measure against nginx and an empty application (needs wrk, nginx and two cores).
 	$(BIN)/python benchmarks/serving.py $(ARGS)
 
 torture: install ## Kill the service and its database 200 times under load and check every answer.
 	exec $(BIN)/python -m tests.torture $(ARGS)
+
+fuzz: install ## Fuzz the path of a request for a minute (needs atheris); make fuzz ARGS='--seconds 600'
+	exec $(BIN)/python -m tests.fuzz $(ARGS)
