@@ -13,12 +13,16 @@ from likewise.config import Settings
 from likewise.domain import DeveloperKey
 from likewise.stores import open_store
 from likewise.tokens import generate_private_key, read_public_key
+from tests.contract.postgres_server import running_servers
 from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
-
 
 # A shell starts what runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    running_servers.close()
 
 
 @pytest.fixture(autouse=True)

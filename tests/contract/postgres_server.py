@@ -4,7 +4,6 @@ Each test gets a database of its own, copied from a template that has the schema
 """
 
 import asyncio
-import atexit
 import os
 import signal
 import subprocess
@@ -32,6 +31,10 @@ from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
 Result = TypeVar("Result")
 
 _TEMPLATE = "likewise_template"
+
+running_servers = ExitStack()
+"""To be closed with the session, for whoever runs several at once gives them little time to exit."""
+
 _CONTROL_SECONDS_MAX = 120
 
 
@@ -85,14 +88,12 @@ async def _migrate(url: str) -> None:
 @cache
 def postgres_server() -> PostgresServer:
     """Start the server when the first test asks; it goes with the last."""
-    stack = ExitStack()
-    atexit.register(stack.close)
     url = os.environ.get("LIKEWISE_TEST_POSTGRES")
     if url:
         server = PostgresServer(url)
-        stack.callback(server.drop_databases)
+        running_servers.callback(server.drop_databases)
         return server
-    embedded = stack.enter_context(embedded_server())
+    embedded = running_servers.enter_context(embedded_server())
     # No test pulls the machine's plug, and syncing the files of a database for each test takes longer than the test.
     for setting in ("fsync = off", "full_page_writes = off"):
         embedded.psql(f"ALTER SYSTEM SET {setting}")
@@ -198,6 +199,4 @@ def _send(process: psutil.Process, number: int) -> None:
 @cache
 def stoppable_server() -> StoppableServer:
     """Start another server when the first test asks that needs one to stop; it goes with the last."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return StoppableServer(stack.enter_context(embedded_server()))
+    return StoppableServer(running_servers.enter_context(embedded_server()))
