@@ -17,7 +17,7 @@ from likewise.domain import Change, Changed, Item, Kind, LibraryPage, Listener, 
 from likewise.errors import BadSetting, LikewiseError, StoreUnavailable, StoreUnusable
 from likewise.stores import batching, open_store
 from likewise.stores import postgres as adapter
-from likewise.stores.postgres import PostgresStore, opening
+from likewise.stores.postgres import PostgresStore, opening, patience
 from tests.contract.postgres_proxy import Proxy, proxied
 from tests.contract.postgres_server import execute, open_house, postgres_server
 from tests.house import DISLIKE_BODY, LIKE_BODY, MONDAY, TUESDAY, House, issue_user_token
@@ -323,7 +323,7 @@ async def test_a_listener_who_is_locked_does_not_hold_up_the_others(url, store, 
         )
 
     assert [type(each.outcome) for each in outcomes] == [StoreUnavailable, type(None)] * 2
-    assert all(each.seconds < opening.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
+    assert all(each.seconds < patience.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
     assert await store.get(ada, [SONG]) == []
     assert await store.get(ben, [SONG]) == [Rating(SONG, LIKE, MONDAY)]
 
@@ -753,7 +753,7 @@ async def test_a_statement_that_takes_too_long_is_given_up_and_ends_in_the_datab
 
     assert isinstance(refusal.outcome, StoreUnavailable)
     assert str(refusal.outcome) == "PostgreSQL did not answer in time"
-    assert 1.5 < refusal.seconds < opening.CALL_SECONDS_MAX + SLACK_SECONDS
+    assert 1.5 < refusal.seconds < patience.CALL_SECONDS_MAX + SLACK_SECONDS
     assert store._pool.get_size() <= 1
     await until(lambda: is_idle(url), 5)
 
@@ -778,13 +778,13 @@ async def test_a_locked_row_is_given_up(url, store, ada):
         refusal = await timed(store.put(ada, SONG, LIKE, now=MONDAY))
 
     assert isinstance(refusal.outcome, StoreUnavailable)
-    assert refusal.seconds < opening.CALL_SECONDS_MAX + SLACK_SECONDS
+    assert refusal.seconds < patience.CALL_SECONDS_MAX + SLACK_SECONDS
     assert await store.get(ada, [SONG]) == []
 
 
 async def test_removing_a_listener_may_take_longer_than_other_calls(url, store, ada):
     await store.put(ada, SONG, LIKE, now=MONDAY)
-    await call_on(url, "DELETE", f"PERFORM pg_sleep({opening.CALL_SECONDS_MAX + 0.5}); RETURN OLD;")
+    await call_on(url, "DELETE", f"PERFORM pg_sleep({patience.CALL_SECONDS_MAX + 0.5}); RETURN OLD;")
     await store.remove_listener("ada")
 
     assert await execute(url, "SELECT FROM likewise.ratings") == []
@@ -853,7 +853,7 @@ async def test_on_a_wire_that_hangs_everybody_is_told_within_the_deadline(wired,
     proxy.resume()
 
     assert {type(each.outcome) for each in outcomes} == {StoreUnavailable}
-    assert all(each.seconds < opening.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
+    assert all(each.seconds < patience.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
     assert await wired.get(ada, [SONG]) == [Rating(SONG, LIKE, MONDAY)]
 
 
@@ -882,7 +882,7 @@ async def test_closing_on_a_wire_that_hangs_takes_a_few_seconds_at_most(proxy, m
     assert closing.seconds < 0.5 + SLACK_SECONDS
     assert again.seconds < 0.1
     assert {type(each.outcome) for each in outcomes} == {StoreUnavailable}
-    assert all(each.seconds < opening.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
+    assert all(each.seconds < patience.CALL_SECONDS_MAX + SLACK_SECONDS for each in outcomes)
 
 
 async def test_closing_finishes_what_was_begun(url):

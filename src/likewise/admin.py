@@ -6,6 +6,7 @@ What an operator typed is checked by the functions that end in `_of`, before any
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from likewise.domain import (
@@ -107,6 +108,10 @@ class Admin:
         self._store = store
         self._now = now
         self._random_bytes = random_bytes
+
+    def bounded(self, seconds_max: float) -> AbstractContextManager[None]:
+        """Let what is done in this block wait no longer for the database than this, all together."""
+        return self._store.bounded(seconds_max)
 
     # Listeners
 

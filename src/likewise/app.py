@@ -27,6 +27,9 @@ _NOTED_EVERY_SECONDS = 1.0
 WRITTEN_EVERY_SECONDS = 0.1
 """How long the metrics are told again as they were: writing them takes as long as a hundred requests."""
 
+REQUEST_SECONDS_MAX = 5.0
+"""How long a request may wait for the database, all that it asks of it together."""
+
 _NOT_OPEN = "the application is not open"
 
 
@@ -158,7 +161,9 @@ class App:
         status = CLIENT_GONE if isinstance(error, ClientGone) else response.status
         try:
             accepts = request.headers if request else None
-            await response.send(send, method=method, accepts=accepts, request_id=request_id)
+            await response.send(send, receive, method=method, accepts=accepts, request_id=request_id)
+        except ClientGone as caught:
+            error, status = caught, CLIENT_GONE
         except StoreUnavailable as caught:
             # Half of the answer is out. That the connection breaks tells the client so.
             error, status = caught, 503
@@ -176,7 +181,9 @@ class App:
     async def _answering(self, request: Request) -> Response:
         if self._open is None:
             raise StoreUnavailable(_NOT_OPEN)
-        return await self._open.api.answer(request)
+        store, api, _ = self._open
+        with store.bounded(REQUEST_SECONDS_MAX):
+            return await api.answer(request)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

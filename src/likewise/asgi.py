@@ -134,7 +134,8 @@ class Response(NamedTuple):
     """One HTTP answer. `headers` need not have what every answer has: origin, request id, length, encoding.
 
     `rest` is for what is too long to hold: it follows the body in pieces, as they are made. What it raises cuts the
-    answer short, and the server drops the connection, so that nobody takes the part for the whole.
+    answer short, and the server drops the connection, so that nobody takes the part for the whole. When the client
+    hangs up meanwhile, no further piece is made, and `send` raises `ClientGone`.
     """
 
     status: int
@@ -142,11 +143,13 @@ class Response(NamedTuple):
     headers: tuple[HeaderPair, ...] = ()
     rest: AsyncGenerator[bytes] | None = None
 
-    async def send(self, send: Send, *, method: str, accepts: Headers | None, request_id: HeaderPair) -> None:
+    async def send(
+        self, send: Send, receive: Receive, *, method: str, accepts: Headers | None, request_id: HeaderPair
+    ) -> None:
         status, body, headers_of_ours, rest = self
         headers = [*headers_of_ours, _ALLOW_ORIGIN, request_id]
         if rest is not None:
-            await self._send_in_pieces(send, rest, headers, method=method)
+            await self._send_in_pieces(send, receive, rest, headers, method=method)
             return
         if len(body) > GZIP_BYTES_MIN:
             headers.append(_VARY)
@@ -161,15 +164,32 @@ class Response(NamedTuple):
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     async def _send_in_pieces(
-        self, send: Send, rest: AsyncGenerator[bytes], headers: list[HeaderPair], *, method: str
+        self, send: Send, receive: Receive, rest: AsyncGenerator[bytes], headers: list[HeaderPair], *, method: str
     ) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if method != "HEAD":
             await send({"type": "http.response.body", "body": self.body, "more_body": True})
-            async with aclosing(rest):
-                async for piece in rest:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            hanging_up = asyncio.ensure_future(_hangs_up(receive))
+            try:
+                async with aclosing(rest):
+                    async for piece in rest:
+                        await asyncio.sleep(0)  # where no piece has to be waited for, nobody else would have a turn
+                        if hanging_up.done() and hanging_up.result():
+                            raise ClientGone
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                hanging_up.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _hangs_up(receive: Receive) -> bool:
+    """Wait until the client hangs up, past what is left of a body that nobody has asked for."""
+    message = await receive()
+    while message.get("more_body"):
+        message = await receive()
+    if message["type"] == "http.request":
+        message = await receive()
+    return bool(message["type"] == "http.disconnect")
 
 
 def accepts_gzip(accept_encoding: bytes | None) -> bool:

@@ -24,7 +24,7 @@ is known from its first rating or link on, until it is unlinked; from then on it
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from likewise.domain import (
@@ -61,6 +61,9 @@ class Finding(NamedTuple):
 
     text: str
     rows: int
+
+
+_UNBOUNDED = nullcontext()  # one for all, for each request asks
 
 
 class Snapshot(ABC):
@@ -351,6 +354,13 @@ class Store(ABC):
 
         A clock that was set back makes nobody wait longer than that.
         """
+
+    def bounded(self, seconds_max: float) -> AbstractContextManager[None]:  # noqa: ARG002 - for those whose calls wait
+        """Let the calls that are begun in this block, together, wait no longer for a database across a network.
+
+        They raise `StoreUnavailable` then. What passes between them does not count; removing a listener is exempt.
+        """
+        return _UNBOUNDED
 
     @abstractmethod
     async def ping(self) -> None:

@@ -14,17 +14,19 @@ _PORT = 5432
 class Proxy:
     """`trips` counts what the client waited for (Sync and simple queries), `executed` the statements in them.
 
-    `answer_seconds` is how long each answer is held back.
+    `answer_seconds` is how long each answer is held back; after `stall_after` statements, the next one is.
     """
 
     url: str
 
-    def __init__(self) -> None:
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
         self.messages = 0
         self.trips = 0
         self.executed = 0
         self.connections = 0
         self.answer_seconds = 0.0
+        self.stall_after: int | None = None
         self._may_flow = asyncio.Event()
         self._may_flow.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,6 +36,7 @@ class Proxy:
         self._may_flow.clear()
 
     def resume(self) -> None:
+        self.stall_after = None
         self._may_flow.set()
 
     def forget(self) -> None:
@@ -75,6 +78,8 @@ class Proxy:
                 self.messages += 1
                 self.trips += head[:1] in {b"S", b"Q"}
                 self.executed += head[:1] in {b"E", b"Q"}
+                if self.stall_after is not None and self.executed > self.stall_after:
+                    self.stall()
                 await self._may_flow.wait()
                 writer.write(head + body)
 
@@ -100,7 +105,7 @@ class Proxy:
 @asynccontextmanager
 async def proxied(upstream: str) -> AsyncIterator[Proxy]:
     """Listen on a port of our own for connections to the database `upstream`."""
-    proxy = Proxy()
+    proxy = Proxy(upstream)
     server = await asyncio.start_server(lambda *streams: proxy._accept(upstream, *streams), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     parts = urlsplit(upstream)

@@ -117,7 +117,7 @@ def embedded_server() -> Iterator[Any]:
 
 
 @asynccontextmanager
-async def open_house(url: str, private_key: bytes, clock: Clock) -> AsyncIterator[House]:
+async def open_house(url: str, private_key: bytes, clock: Clock, *, admin_token: str = "") -> AsyncIterator[House]:
     """Open the application on an empty database, with one developer key and the listeners ada and ben."""
     store = await open_store(url)
     await store.add_developer_key(DeveloperKey(KEY_ID, TEAM_ID, read_public_key(private_key), MONDAY))
@@ -126,7 +126,7 @@ async def open_house(url: str, private_key: bytes, clock: Clock) -> AsyncIterato
     ada_token = await issue_user_token(store, ada)
     ben_token = await issue_user_token(store, ben)
     await store.close()
-    async with App(Settings(database=url), now=clock) as app:
+    async with App(Settings(database=url, admin_token=admin_token), now=clock) as app:
         yield House(app, private_key, clock, ada, ben, ada_token, ben_token)
 
 

@@ -16,7 +16,7 @@ import pytest
 from likewise.domain import Item, Kind, Rating, Value
 from likewise.errors import StoreUnavailable
 from likewise.stores import open_store
-from likewise.stores.postgres.opening import CALL_SECONDS_MAX
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX
 from tests.contract.postgres_server import StoppableServer, embedded_server, execute, open_house
 from tests.e2e.postgres_load import (
     PATIENCE_SECONDS,

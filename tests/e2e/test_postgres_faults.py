@@ -14,7 +14,7 @@ import pytest
 
 from likewise.errors import StoreUnavailable
 from likewise.stores import open_store
-from likewise.stores.postgres.opening import CALL_SECONDS_MAX
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX
 from tests.contract.postgres_server import StoppableServer, execute, open_house, stoppable_server
 from tests.e2e.postgres_load import RECOVERY_SECONDS_MAX, SLACK_SECONDS, Load, RunningClock, kept
 from tests.house import House

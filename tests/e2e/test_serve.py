@@ -13,11 +13,13 @@ import time
 import httpx2
 import pytest
 
+from likewise.domain import Change, Item, Kind, Value
+from likewise.stores import open_store
 from likewise.tokens import generate_private_key, mint_developer_token, read_public_key
 from tests.contract.adapters import ADAPTERS, DURABLE_ADAPTERS
 from tests.contract.postgres_server import postgres_server
 from tests.e2e.server import environment, running, wait_for_line
-from tests.house import KEY_ID, LIKE_BODY, TEAM_ID
+from tests.house import KEY_ID, LIKE_BODY, MONDAY, TEAM_ID
 
 ADMIN_TOKEN = "correct-horse-battery-staple-and-more"
 SONG = "/v1/me/ratings/songs/907242702"
@@ -196,3 +198,26 @@ def until(status, address, headers):
         if httpx2.get(address + SONG, headers=headers).status_code == status:
             return True
     return False
+
+
+async def rate_songs(url, count):
+    store = await open_store(url)
+    ada = await store.listener("ada")
+    for start in range(0, count, 1_000):
+        changes = [Change(Item(Kind.SONG, str(number)), Value.LIKE) for number in range(start, start + 1_000)]
+        await store.write(ada, changes, now=MONDAY)
+    await store.close()
+
+
+def test_when_a_client_hangs_up_in_the_middle_of_a_long_answer_the_rest_is_not_read(url, headers):
+    asyncio.run(rate_songs(url, 200_000))
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with served(url, LIKEWISE_ACCESS_LOG="on") as process:
+        host, port = address_of(process).removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"GET /v1/me/ratings.ndjson HTTP/1.1\r\nHost: {host}\r\n{head}\r\n".encode())
+            begun = connection.recv(1_000)
+        line = wait_for_line(process, "ratings.ndjson")
+
+    assert begun.startswith(b"HTTP/1.1 200")
+    assert "499" in line

@@ -6,6 +6,7 @@ waits for company.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from typing import Generic, TypeAlias, TypeVar
 
 from likewise.errors import StoreUnavailable
@@ -58,7 +59,8 @@ class Batcher(Generic[Job, Outcome]):
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((job, future))
         if self._draining is None:
-            self._draining = loop.create_task(self._drain())
+            # In no context: a batch is nobody's own.
+            self._draining = loop.create_task(self._drain(), context=Context())
         return future
 
     async def finish(self) -> None:

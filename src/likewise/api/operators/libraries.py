@@ -24,6 +24,8 @@ from likewise.wire import decode_object, error_object
 
 BULK_BYTES_MAX = 1024 * 1024
 BULK_LINES_MAX = 10_000
+BULK_SECONDS_MAX = 30.0
+"""How long all lines together may wait for the database, instead of what other requests may."""
 # As many as share a commit, and as are read without letting other requests in between.
 _LINES_AT_ONCE = 100
 
@@ -101,10 +103,11 @@ class _Line(NamedTuple):
 
 async def _link_many(admin: Admin, name: str, body: bytes) -> Response:
     wanted = _lines_of(body)
-    listener = await admin.listener(name)
     results: list[Row] = []
-    for start in range(0, len(wanted), _LINES_AT_ONCE):
-        results += await _link_lines(admin, listener, wanted[start : start + _LINES_AT_ONCE])
+    with admin.bounded(BULK_SECONDS_MAX):
+        listener = await admin.listener(name)
+        for start in range(0, len(wanted), _LINES_AT_ONCE):
+            results += await _link_lines(admin, listener, wanted[start : start + _LINES_AT_ONCE])
     return Response(200, encode_lines(results), NDJSON)
 
 

@@ -12,7 +12,7 @@ part was done are told in time. What is given up here ends in PostgreSQL too, wh
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
@@ -55,7 +55,6 @@ from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.postgres import keeping, lists, reads
 from likewise.stores.postgres.connecting import Connection
 from likewise.stores.postgres.opening import (
-    CALL_SECONDS_MAX,
     FAULTS,
     Opened,
     claim,
@@ -64,6 +63,7 @@ from likewise.stores.postgres.opening import (
     open_pool,
     unavailable,
 )
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, within
 from likewise.stores.postgres.reads import USER_TOKENS, Read
 from likewise.stores.rows import VALUES, learned, library_item_of, name_row, place_of, user_token_of
 
@@ -73,6 +73,7 @@ Queue: TypeAlias = Batcher[Job, Result] | Lanes[Job, Result]
 
 BATCH_SECONDS_MAX = 1.5
 POOL_WAIT_SECONDS_MAX = 1.0
+ROLLBACK_SECONDS_MAX = 0.1
 CLOSE_SECONDS_MAX = 5.0
 REMOVE_SECONDS_MAX = 60.0
 """Removing a listener deletes all that the listener has ever rated, and is asked for by an operator, who can wait."""
@@ -202,27 +203,38 @@ class PostgresStore(Store):
     ) -> Result:
         """Do something on a connection, within the deadline; raise `StoreUnavailable`."""
         try:
-            async with asyncio.timeout(seconds_max):
+            async with within(seconds_max) as deadline:
                 # The pool's own timeout may, on Python 3.11, lose a connection or swallow a cancellation.
                 async with asyncio.timeout(POOL_WAIT_SECONDS_MAX):
                     connection = await self._pool.acquire()
-                return await self._work_on(connection, work)
+                return await self._work_on(connection, work, deadline)
         except FAULTS as error:
             raise unavailable(error) from error
 
-    async def _work_on(self, connection: Connection, work: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def _work_on(
+        self, connection: Connection, work: Callable[[Connection], Awaitable[Result]], deadline: float
+    ) -> Result:
+        loop = asyncio.get_running_loop()
+        # Work that is late is cancelled, but then takes its transaction back, and on a wire that hangs that waits too.
+        ending = loop.call_at(deadline + ROLLBACK_SECONDS_MAX, connection.terminate)
         is_cut_short = True
         try:
             result = await work(connection)
             is_cut_short = False
-        except asyncpg.PostgresError as error:
+        except FAULTS as error:
+            if loop.time() >= deadline:
+                raise TimeoutError from error
             # What has become a standby stays one; the next connection looks for the primary.
-            is_cut_short = isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+            is_cut_short = isinstance(error, asyncpg.ReadOnlySQLTransactionError) or not isinstance(
+                error, asyncpg.PostgresError
+            )
             raise
         finally:
+            ending.cancel()
             if is_cut_short:
                 # Nobody knows what comes back on this connection, and when.
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # one that was ended above has left the pool
+                    connection.terminate()
             await self._pool.release(connection)
         return result
 
@@ -522,6 +534,9 @@ class PostgresStore(Store):
     async def begin_chore(self, chore: str, *, every: int, now: Time) -> bool:
         return bool(await self._fetch(_BEGIN_CHORE, chore, now, every))
 
+    def bounded(self, seconds_max: float) -> AbstractContextManager[None]:
+        return bounded(seconds_max)
+
     async def ping(self) -> None:
         await self._fetch("SELECT FROM likewise.schema")
 
@@ -556,7 +571,7 @@ class PostgresStore(Store):
 async def _outcome(future: "asyncio.Future[Result]") -> Result:
     """Wait for a job within the deadline. One whose batch has not begun by then is taken out."""
     try:
-        async with asyncio.timeout(CALL_SECONDS_MAX):
+        async with within(CALL_SECONDS_MAX):
             return await future
     except TimeoutError as error:
         raise unavailable(error) from error

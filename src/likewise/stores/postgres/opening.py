@@ -14,11 +14,11 @@ from likewise.store import CopyMark
 from likewise.stores.migrating import Migration, OnStep
 from likewise.stores.postgres import citus
 from likewise.stores.postgres.connecting import Connection, connect
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX
 from likewise.stores.rows import migrations_of
 
 Pool: TypeAlias = Any  # see Connection
 
-CALL_SECONDS_MAX = 2.0
 POOL_CONNECTIONS_MAX = 10
 CONNECT_SECONDS_MAX = 5.0
 LOCK_SECONDS_MAX = 0.5
