@@ -1,4 +1,4 @@
-"""What the adapters share: how rows become the words of the house, and where their migrations are."""
+"""What the adapters share: how rows become the words of the house, what they refuse, and where their migrations are."""
 
 import re
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from likewise.domain import (
     UserToken,
     Value,
 )
+from likewise.errors import LinkRefused
 from likewise.matching import key_of
 
 VALUES = {int(value): value for value in Value}
@@ -93,3 +94,15 @@ def name_row(name: ItemName) -> tuple[Any, ...]:
 
 def item_name_of(kind_number: int, id: str, *facts: str | None) -> ItemName:
     return ItemName(Item(KINDS_BY_NUMBER[kind_number], id), *facts)
+
+
+def dead(library_item: Item) -> LinkRefused:
+    return LinkRefused(
+        f"the library id {library_item.id} was removed and stays dead", "add the catalog item again instead"
+    )
+
+
+def taken(catalog_item: Item, library_id: str) -> LinkRefused:
+    return LinkRefused(
+        f"{catalog_item.kind.type} {catalog_item.id} has the library id {library_id} already", "unlink that one first"
+    )

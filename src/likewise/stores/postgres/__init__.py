@@ -41,7 +41,6 @@ from likewise.domain import (
 )
 from likewise.errors import (
     AlreadyExists,
-    LinkRefused,
     ListenerRemoved,
     NoSuchKey,
     NoSuchListener,
@@ -65,7 +64,7 @@ from likewise.stores.postgres.opening import (
 )
 from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, within
 from likewise.stores.postgres.reads import USER_TOKENS, Read
-from likewise.stores.rows import VALUES, learned, library_item_of, name_row, place_of, user_token_of
+from likewise.stores.rows import VALUES, dead, learned, library_item_of, name_row, place_of, taken, user_token_of
 
 Result = TypeVar("Result")
 Job = TypeVar("Job")
@@ -375,12 +374,9 @@ class PostgresStore(Store):
         if outcome is None:
             raise ListenerRemoved
         if outcome == "dead":
-            raise LinkRefused(f"the library id {id} was removed and stays dead", "add the catalog item again instead")
+            raise dead(library_item)
         if outcome:
-            raise LinkRefused(
-                f"{catalog_item.kind.type} {catalog_item.id} has the library id {outcome} already",
-                "unlink that one first",
-            )
+            raise taken(catalog_item, outcome)
 
     async def unlink(self, listener: Listener, library_item: Item, *, now: Time) -> bool:
         kind, id = library_item

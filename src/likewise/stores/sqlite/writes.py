@@ -7,6 +7,7 @@ import apsw
 
 from likewise.domain import TWINS, Change, DeveloperKey, Item, Keep, Time, UserToken
 from likewise.errors import AlreadyExists, LinkRefused, ListenerRemoved, NoSuchKey, NoSuchListener, NoSuchThing
+from likewise.stores.rows import dead, taken
 
 REFUSALS = (AlreadyExists, LinkRefused, ListenerRemoved, NoSuchThing)
 """What a job may raise because of what it was asked."""
@@ -204,11 +205,9 @@ def link(connection: apsw.Connection, *, listener: int, library_item: Item, cata
     row = connection.execute(_LIBRARY_ROW, (listener, kind.number, id)).fetchone()
     other = connection.execute(_LIVE_TWIN, (listener, kind.number, catalog_item.id)).fetchone()
     if row is not None and row[1]:
-        raise LinkRefused(f"the library id {id} was removed and stays dead", "add the catalog item again instead")
+        raise dead(library_item)
     if other is not None and other[0] != id:
-        raise LinkRefused(
-            f"{catalog_item.kind.type} {catalog_item.id} has the library id {other[0]} already", "unlink that one first"
-        )
+        raise taken(catalog_item, other[0])
     if row is None:
         connection.execute(_ADD, (listener, kind.number, id, catalog_item.id, now, change))
     else:
