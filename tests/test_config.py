@@ -191,6 +191,11 @@ def test_an_address_of_its_own_for_the_metrics_is_host_and_port(text, parts):
     assert split_address(text) == parts
 
 
+@pytest.mark.parametrize("word", ["root", "off"])
+def test_the_metrics_are_at_the_root_or_nowhere_too(word):
+    assert read_settings({"LIKEWISE_METRICS_ADDRESS": word}).metrics_address == word
+
+
 @pytest.mark.parametrize("text", ["", "on", "9464", ":9464", "host:", "host:65536", "::1:80", "[::1]", "h:8\n", "h:٨٠"])
 def test_any_other_address_of_the_metrics_is_refused(text):
     with pytest.raises(BadSetting, match="LIKEWISE_METRICS_ADDRESS must be root, off or HOST:PORT"):
