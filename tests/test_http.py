@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from likewise.app import App, now
-from likewise.asgi import accepts_gzip
+from likewise.asgi import Request, accepts_gzip
 from likewise.config import Settings
 from tests.house import (
     DISLIKE_BODY,
@@ -481,6 +481,20 @@ def test_the_applications_own_clock_counts_milliseconds():
 
 
 # What is held
+
+
+@pytest.mark.parametrize("seconds", [60.0, 0.0], ids=["in time", "at the same moment as the time is up"])
+async def test_a_request_that_is_cancelled_while_its_body_is_awaited_ends_so(monkeypatch, seconds):
+    monkeypatch.setattr("likewise.asgi.BODY_SECONDS_MAX", seconds)
+
+    async def receive():
+        reading.cancel()
+        await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "PUT", "raw_path": b"/", "query_string": b"", "headers": []}
+    reading = asyncio.create_task(Request(scope, receive).body())
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import parse_qsl, unquote
 
 from likewise.errors import BodyTooLarge, BodyTooSlow, ClientGone, UrlTooLong
@@ -78,7 +78,7 @@ class Request:
     Whoever finds out notes here, for the books, which documented path that is, and who was let in.
     """
 
-    __slots__ = ("_receive", "caller", "endpoint", "headers", "method", "path", "query")
+    __slots__ = ("_is_too_slow", "_receive", "caller", "endpoint", "headers", "method", "path", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """Take up a request; raise `UrlTooLong` over 32 KiB of path and query."""
@@ -93,14 +93,25 @@ class Request:
         self.endpoint = UNKNOWN
         self.caller: Any = None
         self._receive = receive
+        self._is_too_slow = False
 
     async def body(self, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
         """Read the body; raise `BodyTooLarge` past `bytes_max`, `BodyTooSlow` after 10 seconds, `ClientGone`."""
+        # As `asyncio.timeout` does it, which takes five microseconds of a PUT where this takes one.
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        alarm = asyncio.get_running_loop().call_later(BODY_SECONDS_MAX, self._give_up, task)
         try:
-            async with asyncio.timeout(BODY_SECONDS_MAX):
-                return await self._read_body(bytes_max)
-        except TimeoutError as error:
+            return await self._read_body(bytes_max)
+        except asyncio.CancelledError as error:
+            if not self._is_too_slow or task.uncancel() > 0:
+                raise
             raise BodyTooSlow(BODY_SECONDS_MAX) from error
+        finally:
+            alarm.cancel()
+
+    def _give_up(self, task: "asyncio.Task[object]") -> None:
+        self._is_too_slow = True
+        task.cancel()
 
     async def _read_body(self, bytes_max: int) -> bytes:
         chunks: list[bytes] = []
