@@ -15,6 +15,8 @@ from likewise.store import Store
 from likewise.tokens import DeveloperToken, Remembered, digest_of, key_id_of_token, verify_developer_token
 
 BELIEVED_MILLISECONDS = 2_000
+AUTHORIZATION_BYTES_MAX = 8_256
+"""The longest token, its scheme and some blanks: what was let in is remembered with its header, so that is bounded."""
 
 _USER_TOKEN_HEADERS = (b"music-user-token", b"media-user-token", b"x-apple-music-user-token")
 
@@ -135,6 +137,8 @@ def _bearer(headers: Headers) -> bytes:
         raise BadDeveloperToken("the request has no developer token")
     if headers.is_repeated(b"authorization"):
         raise BadDeveloperToken("the request has several Authorization headers")
+    if len(authorization) > AUTHORIZATION_BYTES_MAX:
+        raise BadDeveloperToken("the Authorization header is longer than any developer token")
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() != b"bearer":
         raise BadDeveloperToken("the Authorization header is no Bearer")

@@ -36,7 +36,10 @@ Token = TypeVar("Token")
 Known = TypeVar("Known")
 
 _jws = PyJWS(algorithms=["ES256"])
-_is_compact_jws = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}").fullmatch
+# Base64url whose last character has no bits that mean nothing (RFC 4648, section 3.5). Else one signature would have 16
+# spellings, and each would be remembered as a token of its own.
+_IN_BASE64URL = rb"(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?"
+_is_compact_jws = re.compile(rb"%b\.%b\.[\w-]{85}[AQgw]" % (_IN_BASE64URL, _IN_BASE64URL)).fullmatch
 
 _is_host = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").fullmatch
 
