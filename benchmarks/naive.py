@@ -37,7 +37,7 @@ class NaiveStore(PostgresStore):
 
 def take_over() -> None:
     """From now on, applications in this process are opened on this store."""
-    likewise.app.open_store = _open  # type: ignore[attr-defined]  # a name that it imports
+    likewise.app.open_store = _open  # type: ignore[attr-defined, assignment]  # a name that it imports; asks for less
 
 
 async def _open(url: str, *, create: bool = True, alone: bool = False) -> Store:

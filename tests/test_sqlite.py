@@ -1,6 +1,7 @@
 """What SQLite alone promises: its file and its log, whose database it opens, and what it says when it cannot write."""
 
 import asyncio
+import os
 import re
 import stat
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 
 from likewise.domain import Change, Changed, Clue, DeveloperKey, Item, Kind, Listener, Rating, Value
 from likewise.errors import AlreadyExists, BadSetting, StoreError, StoreUnavailable, StoreUnusable
-from likewise.stores import open_store
+from likewise.records import RatingRecord
+from likewise.stores import migrate, open_store
 from likewise.stores.sqlite import SQLiteStore, names, opening, scans, writes
 from tests.house import MONDAY, TEAM_ID, TUESDAY
 
@@ -626,6 +628,68 @@ async def test_a_database_that_may_only_be_read_is_not_opened(path):
         opening.prepare(connection, str(path))
     connection.close()
     assert "permissions" in refusal.value.hint
+
+
+@pytest.fixture
+def only_readable(monkeypatch):
+    """Take the right to write, which tests that run as root have everywhere."""
+    monkeypatch.setattr(opening, "may_write", lambda _path: False)
+
+
+@pytest.mark.usefixtures("only_readable")
+async def test_a_database_that_may_only_be_read_is_opened_to_read_and_nothing_is_left_beside_it(path, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(opening, "may_write", lambda _path: True)
+        store = await open_store(f"sqlite:///{path}")
+        ada = await store.add_listener("ada", "us")
+        await store.put(ada, SONG, LIKE, now=MONDAY)
+        await store.close()
+
+    store = await open_store(f"sqlite:///{path}", create=False, to_read=True)
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        await store.put(ada, SONG, LIKE, now=TUESDAY)
+    async with store.snapshot() as snapshot:
+        assert (await snapshot.counts())[RatingRecord] == 1
+    assert [finding async for finding in store.check()] == []
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    await store.close()
+
+    with pytest.raises(StoreUnavailable, match=f"the database {path} cannot be written"):
+        await open_store(f"sqlite:///{path}")
+    assert (await migrate(f"sqlite:///{path}", dry_run=True)).before == len(opening.migrations())
+
+
+async def test_what_a_server_has_not_copied_from_its_log_is_read_too(store, ada, path, monkeypatch):
+    await store.put(ada, SONG, LIKE, now=MONDAY)
+    monkeypatch.setattr(opening, "may_write", lambda _path: False)
+
+    reading = await open_store(f"sqlite:///{path}", to_read=True)
+    assert await reading.get(ada, [SONG]) == [Rating(SONG, LIKE, MONDAY)]
+    await reading.close()
+
+
+@pytest.mark.usefixtures("only_readable")
+@pytest.mark.parametrize("version", [0, 1])
+async def test_a_database_that_is_not_up_to_date_and_may_only_be_read_is_refused(path, version):
+    connection = apsw.Connection(str(path))
+    if version:
+        connection.execute(opening.migrations()[0])
+        connection.pragma("application_id", opening._APPLICATION_ID)
+        connection.pragma("user_version", version)
+    connection.close()
+    path.touch()
+
+    with pytest.raises(StoreUnusable, match="may only be read, and has an older schema or none") as refusal:
+        await open_store(f"sqlite:///{path}", to_read=True)
+    assert "likewise migrate" in refusal.value.hint
+
+
+def test_whether_one_may_write_is_asked_of_the_file_and_its_folder(path, tmp_path, monkeypatch):
+    def allow_all_but(refused):
+        monkeypatch.setattr("os.access", lambda place, mode: mode == os.W_OK and Path(place) != refused)
+        return opening.may_write(str(path))
+
+    assert [allow_all_but(each) for each in (None, path, tmp_path)] == [True, False, False]
 
 
 async def test_a_failure_that_has_no_words_of_ours_is_told_in_sqlites(store, ada, path):

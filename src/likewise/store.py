@@ -313,7 +313,7 @@ class Store(ABC):
 
     @abstractmethod
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Hold one moment of the store, while others read and write on.
+        """Hold one moment of the store, while others read and write on; what the block raises stays what it is.
 
         On PostgreSQL spread over several machines (Citus), each machine's moment is its own.
         """

@@ -108,6 +108,13 @@ async def test_an_empty_store_has_a_counter_alone(store):
         assert await snapshot.counts() == dict.fromkeys(RECORDS, 0) | {Counter: 1}
 
 
+async def test_what_whoever_reads_a_snapshot_raises_is_no_fault_of_the_database(store):
+    with pytest.raises(BrokenPipeError):  # noqa: PT012 - what fails is the reader
+        async with store.snapshot() as snapshot:
+            await snapshot.counts()
+            raise BrokenPipeError
+
+
 async def test_a_snapshot_counts_its_records(lived_in):
     async with lived_in.snapshot() as snapshot:
         counts = await snapshot.counts()

@@ -52,24 +52,34 @@ def database_url(database: str | None) -> str:
     return url
 
 
-def on_store(database: str | None, work: Callable[[Admin], Awaitable[Result]], *, create: bool = False) -> Result:
+def on_store(
+    database: str | None, work: Callable[[Admin], Awaitable[Result]], *, create: bool = False, to_read: bool = False
+) -> Result:
     """Do an operator's `work` on the store, open meanwhile."""
-    return on_bare_store(database, lambda store: work(Admin(store, now=now, random_bytes=os.urandom)), create=create)
+
+    def as_operator(store: Store) -> Awaitable[Result]:
+        return work(Admin(store, now=now, random_bytes=os.urandom))
+
+    return on_bare_store(database, as_operator, create=create, to_read=to_read)
 
 
-def on_bare_store(database: str | None, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
+def on_bare_store(
+    database: str | None, work: Callable[[Store], Awaitable[Result]], *, create: bool = False, to_read: bool = False
+) -> Result:
     """Do `work` on the store itself, open meanwhile."""
 
     async def run() -> Result:
-        async with opened_store(database_url(database), create=create) as store:
+        async with opened_store(database_url(database), create=create, to_read=to_read) as store:
             return await work(store)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def opened_store(url: str, *, create: bool = False, alone: bool = False) -> AsyncIterator[Store]:
-    store = await open_store(url, create=create, alone=alone)
+async def opened_store(
+    url: str, *, create: bool = False, alone: bool = False, to_read: bool = False
+) -> AsyncIterator[Store]:
+    store = await open_store(url, create=create, alone=alone, to_read=to_read)
     try:
         yield store
     finally:

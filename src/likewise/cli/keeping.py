@@ -116,7 +116,7 @@ async def _write_lines(url: str, write: Callable[[bytes], object], shown: Bars) 
             reader.take(block)
         write(text)
 
-    async with opened_store(url) as store, store.snapshot() as snapshot:
+    async with opened_store(url, to_read=True) as store, store.snapshot() as snapshot:
         counts = await snapshot.counts()
         writing = backups.write(snapshot, out, schema=schema_version(url), likewise=__version__, taken=now())
         async for records in writing:
@@ -250,7 +250,7 @@ def check(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
 
 
 async def _check(url: str, shown: Bars) -> Any:
-    async with opened_store(url) as store:
+    async with opened_store(url, to_read=True) as store:
         return await check_store(store, progress=lambda done, total: shown.advance("checking", done, total))
 
 
@@ -284,7 +284,7 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
 
 async def _copy(source_url: str, target_url: str, shown: Bars) -> Any:
     async with (
-        opened_store(source_url) as source,
+        opened_store(source_url, to_read=True) as source,
         opened_store(target_url, create=True, alone=True) as target,
         source.snapshot() as snapshot,
     ):

@@ -49,7 +49,7 @@ def add(file: str, team_id: str, key_id: str | None, database: str | None, as_js
 @json_option
 def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List all keys, revoked ones too."""
-    keys = on_store(database, lambda admin: admin.keys())
+    keys = on_store(database, lambda admin: admin.keys(), to_read=True)
     rows = [
         {"key_id": each.id, "team_id": each.team_id, "created": when(each.created), "revoked": when(each.revoked)}
         for each in keys

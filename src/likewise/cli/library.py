@@ -58,7 +58,7 @@ def unlink(name: str, type: str, library_id: str, database: str | None, as_json:
 def list_(name: str, type: str | None, database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List what is in a listener's library, newest first."""
     kinds = [LIBRARY_KINDS[type]] if type else list(LIBRARY_KINDS.values())
-    found = on_store(database, lambda admin: admin.newest_in_library(name, kinds, page_items=_PAGE))
+    found = on_store(database, lambda admin: admin.newest_in_library(name, kinds, page_items=_PAGE), to_read=True)
     rows = [
         {
             "type": each.item.kind.type,

@@ -35,7 +35,7 @@ def add(name: str, storefront: str, database: str | None, as_json: bool) -> None
 @json_option
 def list_(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List all listeners by name."""
-    listeners = on_store(database, lambda admin: admin.listeners())
+    listeners = on_store(database, lambda admin: admin.listeners(), to_read=True)
     rows = [{"name": each.name, "storefront": each.storefront} for each in listeners]
     show(rows, as_json=as_json, empty="there is no listener")
 

@@ -228,7 +228,7 @@ def export(listener: str | None, format: str, only: str | None, out: Path | None
             with replacing(out) as file:
                 await _copy(chunks, file.write)
 
-    on_bare_store(database, work)
+    on_bare_store(database, work, to_read=True)
     sys.stdout.flush()
     where = f" to {out}" if out else ""
     left_out = f", left out {tally.left_out} that {_why_left_out(format, only)}" if tally.left_out else ""

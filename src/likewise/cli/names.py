@@ -77,7 +77,7 @@ async def _stream(handle: int) -> IO[bytes]:
 def show_names(type: str, ids: tuple[str, ...], database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Show what is known about items of the catalog."""
     items = list(dict.fromkeys(items_of(KINDS[type], list(ids))))
-    found = on_bare_store(database, lambda store: store.names(None, items))
+    found = on_bare_store(database, lambda store: store.names(None, items), to_read=True)
     by_item = {name.item: name for name in found}
     rows: list[dict[str, Any]] = []
     for item in items:

@@ -171,4 +171,4 @@ def _read_database(database: str | None, name: str) -> dict[Item, Value]:
             after = page[-1].item
         return wanted
 
-    return on_bare_store(database, work)
+    return on_bare_store(database, work, to_read=True)

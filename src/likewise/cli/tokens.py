@@ -97,7 +97,7 @@ def list_(name: str, database: str | None, as_json: bool) -> None:  # noqa: FBT0
             "expires": when(each.expires),
             "revoked": when(each.revoked),
         }
-        for each in on_store(database, lambda admin: admin.user_tokens(name))
+        for each in on_store(database, lambda admin: admin.user_tokens(name), to_read=True)
     ]
     show(rows, as_json=as_json, empty=f"{name} has no music user token")
 

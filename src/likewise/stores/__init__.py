@@ -13,21 +13,22 @@ _HINT = "use sqlite:///relative/path, sqlite:////absolute/path, sqlite:///:memor
 
 
 class _Adapter(Protocol):
-    async def open(self, place: str, /, *, create: bool, alone: bool) -> Store: ...
+    async def open(self, place: str, /, *, create: bool, alone: bool, to_read: bool) -> Store: ...
 
     async def migrate(self, place: str, /, *, dry_run: bool, on_step: OnStep) -> Migration: ...
 
 
-async def open_store(url: str, *, create: bool = True, alone: bool = False) -> Store:
+async def open_store(url: str, *, create: bool = True, alone: bool = False, to_read: bool = False) -> Store:
     """Open the store a database URL names and bring its schema up to date.
 
     `create` allows to begin a new database where there is none. `alone` is for `load` and `amend`: it shuts everybody
-    else out until the store is closed, and allows the database to be an unfinished copy. Raise `BadSetting` for a URL
+    else out until the store is closed, and allows the database to be an unfinished copy. `to_read` is for who writes
+    nothing: the database need not be writable, but then up to date. Raise `BadSetting` for a URL
     of no known form, `StoreUnusable` for a database that is not ours, newer than we are or no database,
     `StoreUnavailable` for one that does not answer, or that others use and we want alone.
     """
     adapter, place = _adapter_of(url)
-    return await adapter.open(place, create=create, alone=alone)
+    return await adapter.open(place, create=create, alone=alone, to_read=to_read)
 
 
 async def migrate(url: str, *, dry_run: bool = False, on_step: OnStep = str) -> Migration:

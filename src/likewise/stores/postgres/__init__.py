@@ -165,7 +165,7 @@ class PostgresStore(Store):
     """A pool of connections to one database, and what waits for them."""
 
     @classmethod
-    async def open(cls, url: str, *, create: bool, alone: bool = False) -> Self:
+    async def open(cls, url: str, *, create: bool, alone: bool = False, to_read: bool = False) -> Self:  # noqa: ARG003 - who may only read, a standby too, may open it
         """Open the database and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
         opened = await open_pool(url, create=create, alone=alone)
         return cls(url, opened, await claim(url) if alone else None)

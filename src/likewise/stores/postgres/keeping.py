@@ -141,13 +141,15 @@ async def moment(url: str) -> AsyncGenerator[Connection]:
     """Connect and see one moment of the database until the block ends."""
     connection = await connect_without_deadlines(url)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
+        try:
+            await connection.transaction(isolation="repeatable_read", readonly=True).start()
             # The moment is that of the first statement. This one also keeps the tables from being emptied meanwhile.
             for table in _ALL_TABLES:
                 await connection.execute(f"SELECT 1 FROM likewise.{table} LIMIT 1")  # noqa: S608 - our own names
-            yield connection
-    except FAULTS as error:
-        raise unavailable(error) from error
+        except FAULTS as error:
+            raise unavailable(error) from error
+        # What the block raises is its own: a pipe that nobody reads any more is no fault of PostgreSQL.
+        yield connection
     finally:
         connection.terminate()  # there is nothing to finish, and whoever was cancelled is not kept waiting
 
@@ -160,7 +162,10 @@ async def findings(connection: Connection) -> AsyncGenerator[Finding]:
 
 
 async def _findings(connection: Connection, check: Check) -> AsyncGenerator[Finding]:
-    rows, listener = await connection.fetchrow(check.sql)
+    try:
+        rows, listener = await connection.fetchrow(check.sql)
+    except FAULTS as error:
+        raise unavailable(error) from error
     if rows:
         yield Finding(finding_text(check.text, listener), rows)
 

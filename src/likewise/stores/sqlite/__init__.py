@@ -124,19 +124,20 @@ class SQLiteStore(Store):
     """A file, or `:memory:`. A memory database has one connection for everything, and its writes run on the loop."""
 
     @classmethod
-    async def open(cls, path: str, *, create: bool, alone: bool = False) -> Self:
+    async def open(cls, path: str, *, create: bool, alone: bool = False, to_read: bool = False) -> Self:
         """Open `path` and bring its schema up to date; the errors are those of `likewise.stores.open_store`."""
         if path == MEMORY:
             connection = connect(path)
             prepare(connection, path)
             return cls(path, connection, connection, connection)
-        return await asyncio.get_running_loop().run_in_executor(None, partial(cls._open_file, path, create, alone))
+        opening = partial(cls._open_file, path, create=create, alone=alone, to_read=to_read)
+        return await asyncio.get_running_loop().run_in_executor(None, opening)
 
     @classmethod
-    def _open_file(cls, path: str, create: bool, alone: bool) -> Self:  # noqa: FBT001 - only `open` calls it
+    def _open_file(cls, path: str, *, create: bool, alone: bool, to_read: bool) -> Self:
         writer = connect(path, create=create)
         try:
-            prepare(writer, path, alone=alone)
+            prepare(writer, path, alone=alone, to_read=to_read)
             if alone:
                 return cls(path, writer, writer, writer)
             return cls(path, writer, connect(path), connect(path))

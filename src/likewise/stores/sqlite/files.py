@@ -11,7 +11,15 @@ from likewise.errors import BadFile, StoreUnavailable, StoreUnusable
 from likewise.records import Record
 from likewise.store import Finding
 from likewise.stores.sqlite.keeping import integrity_findings, quick_findings
-from likewise.stores.sqlite.opening import check_identity, connect, copy_mark, migrations, unavailable, unfinished
+from likewise.stores.sqlite.opening import (
+    check_identity,
+    connect,
+    copy_mark,
+    migrations,
+    open_unchanging,
+    unavailable,
+    unfinished,
+)
 from likewise.stores.tables import TABLES
 
 MAGIC = b"SQLite format 3\0"
@@ -88,9 +96,7 @@ def _opened_for_reading(path: Path) -> apsw.Connection:
     log = Path(f"{path}-wal")
     if log.exists() and log.stat().st_size:
         return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    # Nobody writes to a backup, so it needs no lock and no log.
-    uri = f"{path.absolute().as_uri()}?immutable=1"
-    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    return open_unchanging(path)
 
 
 def _is_blank(connection: apsw.Connection) -> bool:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -28,12 +29,12 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
     if path == MEMORY:
         connection = apsw.Connection(path)
     else:
-        if create:
+        if create and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that no file can have
             _create_private(path)
         try:
-            connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+            connection = _open(path)
         except apsw.CantOpenError as error:
-            if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that no file can have
+            if os.path.exists(path):  # noqa: PTH110 - see above
                 raise StoreUnavailable(
                     f"the database {path} cannot be opened", "check that it is a file you may read and write"
                 ) from error
@@ -44,23 +45,52 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
     return connection
 
 
-def prepare(connection: apsw.Connection, path: str, *, alone: bool = False) -> None:
+def _open(path: str) -> apsw.Connection:
+    """Open a file to be written; one that may only be read to be read, and leave nothing beside that.
+
+    Where a log lies beside it, somebody has it open or has left the newest writes there: then the log counts too.
+    Else nobody writes to it, so it needs no lock and no log.
+    """
+    if not os.path.exists(path) or may_write(path) or os.path.exists(f"{path}-wal"):  # noqa: PTH110 - see connect
+        return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    return open_unchanging(Path(path))
+
+
+def may_write(path: str) -> bool:
+    """Say whether we may write the file, and its folder, where SQLite keeps the log."""
+    return all(os.access(each, os.W_OK) for each in (path, Path(path).parent))
+
+
+def open_unchanging(path: Path) -> apsw.Connection:
+    """Open a file that nobody writes to, so that it may lie where nobody can, and nothing is left beside it."""
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def prepare(connection: apsw.Connection, path: str, *, alone: bool = False, to_read: bool = False) -> None:
     """Check that the database is ours and bring it up to date.
 
     With `alone`, raise `StoreUnavailable` when anybody else has it open, and keep all others out until it is closed.
+    With `to_read`, it need not be writable; then raise `StoreUnusable` where it is not up to date.
     """
     with _told(path):
         check_identity(connection, path)
         # Where the file may not be written, SQLite opens it to be read, and stays so when the permission is back.
-        if connection.readonly("main"):
+        if not connection.readonly("main"):
+            if alone:
+                _claim(connection)
+            _use_log(connection)
+            connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0")
+            _migrate(connection, path)
+        elif not to_read:
             raise StoreUnavailable(
                 f"the database {path} cannot be written", "check the permissions of its file and folder"
             )
-        if alone:
-            _claim(connection)
-        _use_log(connection)
-        connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0")
-        _migrate(connection, path)
+        elif not _is_current(connection):
+            raise StoreUnusable(
+                f"{path} may only be read, and has an older schema or none",
+                "run `likewise migrate` as whoever may write it",
+            )
         mark = copy_mark(connection)
     if mark is not None and not mark.is_whole and not alone:
         raise unfinished(path)
@@ -181,9 +211,13 @@ def _use_log(connection: apsw.Connection) -> None:
             return
 
 
+def _is_current(connection: apsw.Connection) -> bool:
+    return _identity(connection) == (_APPLICATION_ID, len(migrations()))
+
+
 def _migrate(connection: apsw.Connection, path: str) -> None:
     known = migrations()
-    if _identity(connection) == (_APPLICATION_ID, len(known)):
+    if _is_current(connection):
         return
     # The lock comes first: of several programs that start at once, one migrates and the others find it done.
     connection.execute("BEGIN IMMEDIATE")
