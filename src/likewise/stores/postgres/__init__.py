@@ -62,7 +62,7 @@ from likewise.stores.postgres.opening import (
     open_pool,
     unavailable,
 )
-from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, within
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, in_time, within
 from likewise.stores.postgres.reads import USER_TOKENS, Read
 from likewise.stores.rows import VALUES, dead, learned, library_item_of, name_row, place_of, taken, user_token_of
 
@@ -567,7 +567,6 @@ class PostgresStore(Store):
 async def _outcome(future: "asyncio.Future[Result]") -> Result:
     """Wait for a job within the deadline. One whose batch has not begun by then is taken out."""
     try:
-        async with within(CALL_SECONDS_MAX):
-            return await future
+        return await in_time(future)
     except TimeoutError as error:
         raise unavailable(error) from error
