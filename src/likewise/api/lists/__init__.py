@@ -5,7 +5,8 @@ Where a rating is named it is under the item it is stored under; its library id,
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from likewise.api.lists.bulk import BULK_BYTES_MAX, changes_of, encode_outcomes
+from likewise.api.crowds import Room
+from likewise.api.lists.bulk import BULK_AT_ONCE_MAX, BULK_BYTES_MAX, changes_of, encode_outcomes
 from likewise.api.lists.cursors import cursor_of, moment_of, offset_of, place_of
 from likewise.api.lists.documents import encode_page, rating_document
 from likewise.api.lists.filters import filter_of
@@ -31,6 +32,7 @@ class Lists:
     def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
         self._store = store
         self._now = now
+        self._room = Room(BULK_AT_ONCE_MAX)
 
     async def get(self, listener: Listener, request: Request) -> Response:
         language = language_for(listener, request.query)
@@ -93,10 +95,11 @@ class Lists:
     async def write(self, listener: Listener, request: Request) -> Response:
         """Set and clear up to 1 000 ratings in one transaction; what is wrong with one keeps no other out."""
         language = language_for(listener, request.query)
-        wanted = changes_of(await request.body(bytes_max=BULK_BYTES_MAX))
-        changes = [each for each in wanted if isinstance(each, Change)]
-        done = await self._store.write(listener, changes, now=self._now()) if changes else []
-        return personal_document(encode_outcomes(wanted, done), language)
+        async with self._room.place(request):
+            wanted = changes_of(await request.body(bytes_max=BULK_BYTES_MAX))
+            changes = [each for each in wanted if isinstance(each, Change)]
+            done = await self._store.write(listener, changes, now=self._now()) if changes else []
+            return personal_document(encode_outcomes(wanted, done), language)
 
     # All as lines
 

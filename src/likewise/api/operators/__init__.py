@@ -5,8 +5,10 @@ A handler's first parameter is the `Admin` that the door gave, so none can be wr
 
 import hmac
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from likewise.admin import Admin
+from likewise.api.crowds import Room
 from likewise.api.endpoints import Endpoint, endpoint
 from likewise.api.operators import keys, libraries, listeners, tokens
 from likewise.asgi import Headers
@@ -30,7 +32,8 @@ class Operators:
         self._ratings = endpoint(f"{below}/ratings", admit, GET=listeners.get_ratings)
         self._tokens = endpoint(f"{below}/tokens", admit, GET=tokens.get_many, POST=tokens.issue)
         self._token = endpoint(f"{below}/tokens/{{id}}", admit, DELETE=tokens.revoke)
-        self._links = endpoint(f"{below}/links", admit, GET=libraries.get_many, POST=libraries.link)
+        link = partial(libraries.link, Room(libraries.BULK_AT_ONCE_MAX))
+        self._links = endpoint(f"{below}/links", admit, GET=libraries.get_many, POST=link)
         self._link = endpoint(f"{below}/links/{{type}}/{{id}}", admit, DELETE=libraries.unlink)
         self._keys = endpoint("/_likewise/keys", admit, GET=keys.get_many, POST=keys.register)
         self._key = endpoint("/_likewise/keys/{id}", admit, DELETE=keys.revoke)

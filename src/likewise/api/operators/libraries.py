@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from likewise.admin import Admin, Link, link_of
+from likewise.api.crowds import Room
 from likewise.api.operators.documents import (
     NDJSON,
     NDJSON_TYPE,
@@ -24,6 +25,8 @@ from likewise.wire import decode_object, error_object
 
 BULK_BYTES_MAX = 1024 * 1024
 BULK_LINES_MAX = 10_000
+BULK_AT_ONCE_MAX = 8
+"""Bodies in bulk at once in a worker. With `_LINES_AT_ONCE` they leave room for others among the writes that wait."""
 BULK_SECONDS_MAX = 30.0
 """How long all lines together may wait for the database, instead of what other requests may."""
 # As many as share a commit, and as are read without letting other requests in between.
@@ -49,10 +52,11 @@ def _item_at(cursor: str) -> Item:
     return Item(kind, id)
 
 
-async def link(admin: Admin, request: Request, name: str) -> Response:
-    """Link one item or, when the body is NDJSON, one a line."""
+async def link(room: Room, admin: Admin, request: Request, name: str) -> Response:
+    """Link one item or, when the body is NDJSON, one a line; that takes a place in the room."""
     if _is_ndjson(request.headers):
-        return await _link_many(admin, name, await request.body(bytes_max=BULK_BYTES_MAX))
+        async with room.place(request):
+            return await _link_many(admin, name, await request.body(bytes_max=BULK_BYTES_MAX))
     body = decode_object(await request.body())
     await admin.link(name, _link_of(body))
     return created({member: body[member] for member in _MEMBERS})
