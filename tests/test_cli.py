@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from likewise import __version__
+from likewise.__main__ import main as likewise_itself
 from likewise.cli import main
 from likewise.errors import BadSetting
 from likewise.tokens import generate_private_key, read_public_key
@@ -211,6 +212,18 @@ class TestTheCommand:
 
         assert (outcome.code, outcome.out) == (1, "")
         assert outcome.err.strip() == "stopped"
+
+    def test_ctrl_c_while_the_commands_are_loaded_says_so_too(self, monkeypatch, capsys):
+        class Loading:
+            def __getattr__(self, _name):
+                raise KeyboardInterrupt
+
+        monkeypatch.setitem(sys.modules, "likewise.cli", Loading())
+
+        with pytest.raises(SystemExit) as stop:
+            likewise_itself()
+
+        assert (stop.value.code, capsys.readouterr().err) == (1, "stopped\n")
 
     def test_a_failure_of_click_itself_is_one_sentence(self, likewise, monkeypatch):
         def failing(*_arguments, **_options):

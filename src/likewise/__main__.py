@@ -1,5 +1,19 @@
-"""`python -m likewise` is the command `likewise`."""
+"""`python -m likewise` is the command `likewise`, and this is where both begin."""
 
-from likewise.cli import main
+import sys
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Load the command line and run it; Ctrl-C is one line while it loads too, which takes a tenth of a second."""
+    try:
+        from likewise.cli import main as run  # noqa: PLC0415 - see above
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
