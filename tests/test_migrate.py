@@ -142,9 +142,9 @@ def test_a_newer_schema_in_postgresql_is_refused(flags):
     assert "newer Likewise (schema 99" in result.stderr
 
 
-def test_a_distribution_says_what_went_where_and_on_a_terminal_what_it_is_at():
-    url = run_apart(stand_in(postgres_server().make_database()))
-    command = [sys.executable, "-m", "likewise", "migrate", "--database", url]
+def test_a_distribution_says_what_went_where_and_on_a_terminal_what_it_is_at(monkeypatch):
+    monkeypatch.setenv("LIKEWISE_DATABASE", run_apart(stand_in(postgres_server().make_database())))
+    command = [sys.executable, "-m", "likewise", "migrate"]
 
     would = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     ours, theirs = pty.openpty()
@@ -163,10 +163,10 @@ def test_a_distribution_says_what_went_where_and_on_a_terminal_what_it_is_at():
     assert f"; distributed over the cluster: {tables}" in " ".join(shown.split())
 
 
-def test_a_distribution_tells_a_machine_what_went_where_and_nothing_else(likewise):
-    url = run_apart(stand_in(postgres_server().make_database()))
+def test_a_distribution_tells_a_machine_what_went_where_and_nothing_else(likewise, monkeypatch):
+    monkeypatch.setenv("LIKEWISE_DATABASE", run_apart(stand_in(postgres_server().make_database())))
 
-    code, out, err = likewise("migrate", "--database", url, "--json")
+    code, out, err = likewise("migrate", "--json")
 
     assert (code, err) == (0, "")
     assert json.loads(out)["distributed"][:2] == ["listeners", "ratings"]

@@ -70,6 +70,9 @@ class IssuedUserToken(NamedTuple):
     text: str
     token: UserToken
 
+    def __repr__(self) -> str:
+        return f"IssuedUserToken(token={self.token!r})"
+
 
 def newcomer_of(name: str, storefront: str) -> Newcomer:
     """Check a listener's name and storefront; raise `BadName`."""

@@ -516,7 +516,7 @@ class TestCopy:
         outcome = likewise("copy", "--to", target)
 
         assert (outcome.code, outcome.out) == (0, "")
-        assert outcome.err.startswith("copied 12 records; both have 12 now, with the digest ")
+        assert "copied 12 records; both have 12 now, with the digest " in outcome.err
         again = likewise("copy", "--to", target, "--json")
         assert json.loads(again.out)["written"] == 0
         assert likewise("copy", "--from", target, "--to", other).code == 0
@@ -568,7 +568,7 @@ class TestCopy:
         outcome = asyncio.run(use_and_copy())
 
         assert outcome.code == 1
-        assert outcome.err.startswith("error: the database is in use by another program")
+        assert "error: the database is in use by another program" in outcome.err
 
     def test_two_copies_do_not_meet_in_one_target(self, likewise):
         target = postgres_server().make_database()

@@ -13,6 +13,7 @@ import click
 
 from likewise import __version__
 from likewise.cli.commands import Commands, missing_extra
+from likewise.cli.terminal import harmless
 from likewise.errors import BadName, BadSetting, Hinted, LikewiseError
 from likewise.logs import configure
 
@@ -88,7 +89,7 @@ def _drop_stdout() -> None:
 
 
 def _complain(sentence: str, hint: str) -> None:
-    text = sentence.rstrip(".")
+    text = harmless(sentence.rstrip("."))
     click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
     if hint:
-        click.echo(f"\n{click.style('hint:', fg='cyan', bold=True)} {hint}", err=True)
+        click.echo(f"\n{click.style('hint:', fg='cyan', bold=True)} {harmless(hint)}", err=True)

@@ -11,8 +11,10 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -84,9 +86,22 @@ def calling(**options: str | None) -> Iterator[Client]:
 def calling_with(access: Access, *, per_second: float | None = None) -> Iterator[Client]:
     """Open a client to a server, of so many requests a second, and explain what it refuses."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each request is nothing for people
+    if _is_plain(access.url):
+        click.echo(f"warning: whoever is between here and {access.url} can read the tokens; use https", err=True)
     limits = Limits(per_second_max=per_second)
     with explained(), Client(access.developer_token, access.user_token, base_url=access.url, limits=limits) as client:
         yield client
+
+
+def _is_plain(url: str) -> bool:
+    """Say whether what is sent to a server leaves this machine unencrypted."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_here = ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "http" and not is_here
 
 
 def find_access(

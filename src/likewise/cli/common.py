@@ -12,7 +12,7 @@ import click
 from likewise.admin import Admin
 from likewise.app import now
 from likewise.cli.output import database_option, json_option, show, tell, when
-from likewise.config import read_settings
+from likewise.config import hide_password, read_settings
 from likewise.domain import key_id_of
 from likewise.errors import BadKey, BadName, BadSetting
 from likewise.store import Store
@@ -44,12 +44,23 @@ __all__ = [
 
 def database_url(database: str | None) -> str:
     """Take the database from the flag or the environment; raise `BadSetting`, for there is no default."""
+    warn_of_password(database, flag="--database")
     url = read_settings(os.environ, {"database": database}).database
     if not url:
         raise BadSetting(
             "no database is set", "give --database sqlite:///likewise.db, or set the variable LIKEWISE_DATABASE"
         )
     return url
+
+
+def warn_of_password(url: str | None, *, flag: str) -> None:
+    """Warn of a password on the command line, which the machine's list of processes shows to everybody."""
+    if url is not None and hide_password(url) != url:
+        click.echo(
+            f"warning: everybody on this machine can read the password after {flag} while the command runs; "
+            "leave it out, and keep it in ~/.pgpass, or the whole URL in a file that LIKEWISE_DATABASE_FILE names",
+            err=True,
+        )
 
 
 def on_store(

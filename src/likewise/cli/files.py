@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from likewise.errors import AlreadyExists, BadFile
+from likewise.transfer.links import followed
 
 _PIECE_BYTES = 256 * 1024
 
@@ -19,8 +20,9 @@ def new_file(name: str, *, replace: bool) -> Iterator[Path]:
     Until then it is beside it, under a name that begins with a dot. Raise `AlreadyExists` for a name that is taken,
     unless it is to be replaced, and `BadFile` where no file can be.
     """
-    path = Path(os.path.realpath(name))
+    path = Path(name)
     try:
+        path = followed(path)
         _check_free(path, replace=replace)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=".part")
         try:

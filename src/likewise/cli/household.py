@@ -24,7 +24,8 @@ from typing import IO, Any
 from likewise.admin import Admin, new_key_of, newcomer_of
 from likewise.app import now
 from likewise.cli import running
-from likewise.errors import BadSetting, NoSuchThing
+from likewise.domain import key_id_of
+from likewise.errors import BadName, BadSetting, NoSuchThing
 from likewise.store import Store
 from likewise.stores import open_store
 from likewise.tokens import digest_of, generate_private_key, mint_developer_token, read_public_key
@@ -107,11 +108,11 @@ class Household:
         try:
             facts: dict[str, Any] = json.loads(path.read_bytes())
             self.team_id = str(facts["team_id"])
-            self.key_id = str(facts["key_id"])
+            self.key_id = key_id_of(facts["key_id"])  # it is part of a file's name
             self.user_tokens = {name: str(token) for name, token in facts["music_user_tokens"].items()}
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadName) as error:
             again = f"likewise dev --data {shlex.quote(str(self.folder))} --reset"
             raise BadSetting(f"{path} cannot be understood", f"start over with `{again}`") from error
 
@@ -174,7 +175,7 @@ def _translated(folder: Path) -> Iterator[None]:
 
 
 def _open_lock(path: Path) -> IO[str]:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
 
 def _reset(folder: Path, lock: int) -> None:

@@ -15,9 +15,19 @@ from typing import IO, Any
 import click
 
 from likewise import __version__
-from likewise.cli.common import database_option, database_url, json_option, now, opened_store, show, tell
+from likewise.cli.common import (
+    database_option,
+    database_url,
+    json_option,
+    now,
+    opened_store,
+    show,
+    tell,
+    warn_of_password,
+)
 from likewise.cli.files import is_same_file, new_file, opened, pieces, read
 from likewise.cli.progress import Bars, bars
+from likewise.cli.terminal import harmless
 from likewise.errors import BadSetting
 from likewise.ndjson import Lines
 from likewise.records import ListenerRecord, RatingRecord, Record
@@ -239,11 +249,11 @@ def check(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
         findings, counts = asyncio.run(_check(url, shown))
     if as_json:
         found = [{"finding": text, "rows": rows} for text, rows in findings]
-        click.echo(json.dumps({"records": counts, "findings": found}, ensure_ascii=False))
+        click.echo(harmless(json.dumps({"records": counts, "findings": found}, ensure_ascii=False)))
     else:
         show([{"records": name, "number": number} for name, number in counts.items()], as_json=False, empty="")
         for text, rows in findings:
-            click.echo(f"{rows} {text}")
+            click.echo(harmless(f"{rows} {text}"))
         click.echo("nothing contradicts itself" if not findings else "the database is not whole", err=True)
     if findings:
         sys.exit(1)
@@ -268,6 +278,7 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
     Given again later, while nobody has written to the target, it copies what has changed in the source since.
     """
     from_url = database_url(source)
+    warn_of_password(target, flag="--to")
     paths = sqlite_path(from_url), sqlite_path(target)
     if from_url == target or (paths[0] and paths[1] and is_same_file(paths[0], paths[1])):
         raise BadSetting("both URLs name the same database", "name another one after --to")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from likewise.cli.common import database_option, json_option, now, on_bare_store, show
+from likewise.cli.terminal import harmless
 from likewise.domain import KINDS, Keep, Kind, Listener, Value
 from likewise.errors import BadFile, BadSetting
 from likewise.store import Store
@@ -145,7 +146,7 @@ class _Trouble:
     def _note(self, sentence: str) -> None:
         self._bad += 1
         if len(self._shown) < _REASONS_SHOWN:
-            self._shown.append(sentence)
+            self._shown.append(harmless(sentence))
 
     def tell(self, unmatched: int, report: Path | None) -> None:
         """Say what did not go in; raise `BadFile` where something could not be read."""
@@ -174,7 +175,7 @@ def _progress() -> Iterator[Callable[[Source], Callable[[Counts, int], None]]]:
     from rich.console import Console  # noqa: PLC0415 - costs every other command its start
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 

@@ -11,6 +11,7 @@ import click
 from likewise.cli.common import database_option, json_option, on_bare_store, show, tell
 from likewise.cli.files import opened, pieces
 from likewise.cli.progress import bars
+from likewise.cli.terminal import harmless
 from likewise.domain import KINDS, items_of
 from likewise.errors import BadFile
 from likewise.store import Store
@@ -41,7 +42,7 @@ def load(file: str, database: str | None, as_json: bool) -> None:  # noqa: FBT00
 
     def note(row: BadRow) -> None:
         if len(reasons) < _REASONS_SHOWN:
-            reasons.append(f"line {row.line}: {row.reason}")
+            reasons.append(harmless(f"line {row.line}: {row.reason}"))
 
     with opened(file) as handle, bars() as shown:
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from likewise.cli.terminal import harmless
 from likewise.domain import Time
 from likewise.wire import apple_time
 
@@ -25,7 +26,7 @@ def when(time: Time | None) -> str | None:
 def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows as a table, or as one JSON array; where there are none, people are told so on stderr."""
     if as_json:
-        click.echo(json.dumps(list(rows), ensure_ascii=False))
+        click.echo(harmless(json.dumps(list(rows), ensure_ascii=False)))
     elif not rows:
         click.echo(empty, err=True)
     else:
@@ -40,10 +41,10 @@ def _show_table(rows: Sequence[dict[str, Any]]) -> None:
     for name in rows[0]:
         table.add_column(name.replace("_", " "), no_wrap=True)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*("" if value is None else harmless(str(value)) for value in row.values()))
     # Through a pipe a row stays one line, however long.
     width = None if sys.stdout.isatty() else 10_000
-    console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
@@ -53,9 +54,9 @@ def _show_table(rows: Sequence[dict[str, Any]]) -> None:
 def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
     """Print what was done: an object on stdout for machines, a sentence on stderr for people."""
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(harmless(json.dumps(facts, ensure_ascii=False)))
     else:
-        click.echo(sentence, err=True)
+        click.echo(harmless(sentence), err=True)
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def progress() -> Iterator[Callable[[str, int, int | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - see above
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("")
         yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)

@@ -8,9 +8,10 @@ import asyncio
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,11 +105,27 @@ class _Draft:
             kind = next(kind for kind in KINDS if kind.type == state["kind"])
             href, done = state["href"], [int(state[name]) for name in ("bytes", "items", "ratings", "items_of_kind")]
             is_good = state["account"] == self._account and (href is None or is_path(href))
-            if not is_good or not 0 <= done[0] <= self.part.stat().st_size:
+            if not is_good or not self._has_part(bytes_min=done[0]):
                 return None
         except (OSError, ValueError, KeyError, TypeError, StopIteration):
             return None
         return {"place": Place(kind, href), "done": done}
+
+    def _has_part(self, *, bytes_min: int) -> bool:
+        """Say whether the part is there, and ours alone: in a folder that others share its name can be foreseen."""
+        part = self.part.lstat()
+        is_ours = stat.S_ISREG(part.st_mode) and part.st_uid == os.geteuid() and not part.st_mode & 0o077
+        return is_ours and 0 <= bytes_min <= part.st_size
+
+    @contextmanager
+    def opened(self, *, anew: bool) -> Iterator[IO[bytes]]:
+        """Open the part to write it, from its beginning if `anew`; for its owner alone."""
+        flags = os.O_RDWR | os.O_NOFOLLOW
+        if anew:
+            self.part.unlink(missing_ok=True)
+            flags |= os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(self.part, flags, 0o600), "r+b") as file:
+            yield file
 
     def save(self, place: Place, file: IO[bytes], tally: _Tally) -> None:
         """Make what was written so far the place to go on from."""
@@ -137,8 +154,7 @@ def _pull_into_file(client: Client, draft: _Draft, tally: _Tally) -> None:
     begun = draft.begun()
     place = Place(KINDS[0])
     try:
-        mode = os.O_RDWR | os.O_CREAT | (0 if begun else os.O_TRUNC)
-        with os.fdopen(os.open(draft.part, mode, 0o600), "r+b") as file:
+        with draft.opened(anew=begun is None) as file:
             if begun:
                 place = begun["place"]
                 size, tally.items, tally.ratings, tally.items_of_kind = begun["done"]

@@ -11,6 +11,7 @@ from typing import IO
 from likewise.errors import BadFile
 from likewise.transfer.formats import own_table
 from likewise.transfer.formats.rows import BadRow, Row
+from likewise.transfer.links import followed, is_strangers
 from likewise.transfer.sources import Skipped, Source
 
 _MORE_COLUMNS = ("file", "line", "reason")
@@ -43,8 +44,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     What has the name meanwhile stays, so that a file may be read while what replaces it is written.
     """
-    path = path.resolve()
     try:
+        path = followed(path)
         with _device(path) if path.exists() and not path.is_file() else _replacement(path) as file:
             yield file
     except OSError as error:
@@ -53,7 +54,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _device(path: Path) -> IO[bytes]:
-    """Open what nobody wants replaced by a file."""
+    """Open what nobody wants replaced by a file: a device, or a pipe, but no pipe at whose end a stranger listens."""
+    if is_strangers(path):
+        raise BadFile(f"{path} is no file, and belongs to somebody else", "give another name")
     return path.open("wb")
 
 
