@@ -199,6 +199,9 @@ async def _migrate(connection: Connection, *, create: bool) -> None:
     async with connection.transaction():
         # The lock comes first: of several programs that start at once, one migrates and the others find it done.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        # For Citus, which else alters all shards at once and then refuses to make a function in the same transaction;
+        # a database without it knows no such setting, and lets anybody make one.
+        await connection.execute("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
         version = await _version(connection)
         _check_version(version)
         if version == 0 and not create:
