@@ -179,6 +179,31 @@ class TestTheCommand:
         tokens = json.loads(likewise("token", "list", "ada", "--json").out)
         assert all(token["revoked"] for token in tokens)
 
+    @pytest.mark.parametrize(
+        "arguments", ["listener list", f"token user ada --team-id {TEAM_ID}", "export --format csv"]
+    )
+    def test_output_that_is_closed_is_one_sentence(self, likewise, database, arguments):
+        likewise("listener", "add", "ada")
+        command = f"exec {sys.executable} -m likewise {arguments} --database {database} >&-"
+
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: the output could not be written (Bad file descriptor)\n\nhint: ")
+
+    @pytest.mark.parametrize(("arguments", "code"), [("listener list", 0), ("listener remove ben", 1), ("nonsense", 2)])
+    def test_nobody_misses_an_error_output_that_is_closed(self, likewise, database, arguments, code):
+        likewise("listener", "add", "ada")
+        command = f"exec {sys.executable} -m likewise {arguments} 2>&-"
+        environment = {**os.environ, "LIKEWISE_DATABASE": database}
+
+        done = subprocess.run(
+            ["sh", "-c", command], stdout=subprocess.PIPE, env=environment, text=True, timeout=30, check=False
+        )
+
+        assert done.returncode == code
+        assert ("ada" in done.stdout) is (code == 0)
+
     def test_a_token_that_nobody_saw_is_revoked(self, likewise, monkeypatch):
         likewise("listener", "add", "ada")
 

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from likewise.cli import main
-from likewise.domain import Keep, Kind
-from likewise.transfer import exporting
+from likewise.domain import Keep, Kind, Value
+from likewise.transfer import exporting, importing
 from likewise.transfer.exporting import Tally
 from likewise.transfer.exporting import exported as exported_from
+from likewise.transfer.formats.rows import Row
 from likewise.transfer.importing import BATCH_ROWS, Counts, Importer, Rules
 from likewise.transfer.sources import Search, Source
 from tests.contract.adapters import ADAPTERS
@@ -495,16 +497,58 @@ def test_files_that_cannot_be_read_are_told_beside_those_that_can(likewise, expo
     assert ("songs", "5") in exported()
 
 
-def test_what_an_archive_gave_before_it_broke_is_in(likewise, exported, file, tmp_path):
+def test_nothing_of_a_damaged_member_is_in_and_all_of_the_others(likewise, exported, file, tmp_path):
+    lines = b"".join(json.dumps(song(str(number))).encode() + b"\n" for number in range(1, 20_000))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:  # not packed, so that the damage makes another id of an id
+        archive.writestr("damaged", lines)
+        archive.writestr("whole", json.dumps(song("5")))
+    damaged = content.getvalue().replace(b'"10000"', b'"10001"', 1)
+
+    outcome = likewise("import", file("a.zip", damaged), "--report", tmp_path / "report.csv")
+
+    assert outcome.code == 1
+    told = "a.zip/damaged,,it cannot be unpacked to its end (Bad CRC-32 for file 'damaged')"
+    assert told in (tmp_path / "report.csv").read_text("utf-8")
+    assert list(exported()) == [("songs", "5")]
+
+
+def test_what_a_file_gave_before_it_broke_is_in(likewise, exported, file, monkeypatch, tmp_path):
     lines = b"".join(json.dumps(song(str(number))).encode() + b"\n" for number in range(1, 20_000))
     damaged = bytearray(make.packed({"likes": lines}))
     damaged[-2_000] ^= 0xFF
+    monkeypatch.setattr("likewise.transfer.sources._fault_of", lambda _: "")  # it breaks after it was looked through
 
     outcome = likewise("import", file("a.zip", bytes(damaged)), "--report", tmp_path / "report.csv")
 
     assert outcome.code == 1
     assert "it cannot be unpacked to its end" in (tmp_path / "report.csv").read_text("utf-8")
     assert len(exported()) > 10_000
+
+
+@pytest.mark.parametrize(("conflict", "value"), [("newer", -1), ("file", 1), ("keep", 1)])
+def test_rows_for_one_item_count_in_their_order_however_they_are_written(
+    likewise, exported, file, monkeypatch, conflict, value
+):
+    monkeypatch.setattr(importing, "WINDOW_ROWS", 16)
+    rows = [song("9", 1), song("7"), song("9", -1, "2021-01-01T00:00:00.000Z"), song("8"), song("9", 1)]
+    others = [song(str(number)) for number in range(200, 100, -1)]
+
+    likewise("import", file("a.ndjson", [*rows, *others]), "--on-conflict", conflict)
+
+    assert exported()["songs", "9"][0] == value
+    assert len(exported()) == 3 + len(others)
+
+
+def test_few_rows_that_are_large_are_written_before_they_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(importing, "WINDOW_BYTES", 1_000)
+    rows = [Row(line, Kind.SONG, str(line), Value.LIKE) for line in range(1, 101)]
+    read = iter(range(0, 100_000, 500))
+
+    batches = list(importing._batches(iter(rows), lambda: next(read)))
+
+    assert {row for batch in batches for row in batch} == set(rows)
+    assert max(map(len, batches)) < 50
 
 
 def test_a_file_that_is_missing_stops_it_before_anything_happens(likewise, exported, file):
@@ -578,6 +622,14 @@ def test_our_lines_lose_nothing(likewise, tmp_path):
     assert {"library-songs", "library-playlists", "songs"} <= {json.loads(line)["type"] for line in first.splitlines()}
 
 
+def test_every_row_of_a_table_has_all_its_cells(likewise, imported, file):
+    imported(file("a.ndjson", [song("5"), song("6", title="T")]))
+
+    rows = list(csv.reader(likewise("export", "--format", "csv").out.splitlines()))
+
+    assert [len(row) for row in rows] == [9, 9, 9]
+
+
 def test_a_table_opens_in_spreadsheets_runs_no_formula_and_comes_back(likewise, imported, exported, file):
     imported(file("a.ndjson", [song("5", title="=1+1", artist="@A"), song("6", -1, title="'=x", artist="“B”")]))
     before = exported()
@@ -633,7 +685,9 @@ def test_a_page_without_anything_to_say_leaves_no_gap(likewise, imported, file, 
     monkeypatch.setattr(exporting, "PAGE", 1)
     imported(file("a.ndjson", [song("4", title="T", artist="A"), song("5"), song("6", title="T", artist="A")]))
 
-    assert len(json.loads(likewise("export", "--format", "lastfm").out)["lovedtracks"]["track"]) == 2
+    loved = json.loads(likewise("export", "--format", "lastfm").out)["lovedtracks"]
+    assert len(loved["track"]) == 2
+    assert loved["@attr"] == {"user": "ada", "page": "1", "perPage": "2", "totalPages": "1", "total": "2"}
 
 
 @pytest.mark.parametrize(("format", "count"), [("listenbrainz", 2), ("lastfm", 1)])
@@ -664,7 +718,8 @@ def test_only_some_go_out(imported, exported, file):
 
 def test_nothing_goes_out_as_an_empty_document(likewise):
     assert likewise("export") == (0, "", "exported 0 ratings\n")
-    assert json.loads(likewise("export", "--format", "lastfm").out) == {"lovedtracks": {"track": []}}
+    page = {"user": "ada", "page": "1", "perPage": "0", "totalPages": "1", "total": "0"}
+    assert json.loads(likewise("export", "--format", "lastfm").out) == {"lovedtracks": {"track": [], "@attr": page}}
 
 
 def test_a_file_is_replaced_whole_and_for_its_owner_alone(likewise, imported, file, tmp_path):

@@ -45,6 +45,7 @@ def completion(shell: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 misused."""
     configure()
+    _replace_closed_outputs()
     try:
         likewise.main(args=None if arguments is None else list(arguments), prog_name="likewise", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -81,6 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _refuse(error: LikewiseError) -> NoReturn:
     _complain(str(error), error.hint if isinstance(error, Hinted) else "")
     sys.exit(2 if isinstance(error, BadSetting | BadName) else 1)
+
+
+def _replace_closed_outputs() -> None:
+    """Let a stdout that was closed before the start (`>&-`) refuse data, and let nobody miss a closed stderr.
+
+    Python has None for either, and the next file that is opened would get its number.
+    """
+    for number, name, mode in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, mode), number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def _drop_stdout() -> None:

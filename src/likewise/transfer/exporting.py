@@ -68,7 +68,7 @@ async def _lastfm(store: Store, listener: Listener, only: Value | None, tally: T
     yield b'{"lovedtracks":{"track":[\n'
     async for chunk in _elements(_said(store, listener, only, tally, others.lastfm_track)):
         yield chunk
-    yield b"\n]}}\n"
+    yield b'\n],"@attr":%s}}\n' % _encode(others.lastfm_page(listener.name, tally.written))
 
 
 async def _jspf(store: Store, listener: Listener, only: Value | None, tally: Tally) -> AsyncIterator[bytes]:

@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from likewise.domain import Change, Item, ItemName, Keep, Kind, LibraryItem, Listener, Rating, Time, Value
 from likewise.errors import LinkRefused
@@ -24,6 +25,12 @@ Result = TypeVar("Result")
 BATCH_ROWS = 2_000
 """How many rows go down in one transaction: enough to share a commit, few enough that nobody waits for long."""
 
+WINDOW_ROWS = 40_000
+WINDOW_BYTES = 16 * 1024 * 1024
+"""How much of a file is put in the database's order at once, whichever is less."""
+
+_ROWS_BETWEEN_LOOKS = 8
+_CATALOG_KINDS = frozenset(kind for kind in Kind if not kind.is_library)
 _CALLS_AT_ONCE = 200
 # Before all ratings, so that whatever a file says later about the item counts.
 _BEFORE_ALL: Time = 0
@@ -90,7 +97,7 @@ class Importer:
         """
         counts = Counts()
         with source.open() as stream:
-            batches = _batches(source.format.read(stream))
+            batches = _batches(source.format.read(stream), stream.tell)
             batch = await asyncio.to_thread(next, batches, None)
             while batch is not None:
                 # The next rows are read while these are written.
@@ -246,23 +253,48 @@ async def _some_at_once(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Re
     return results
 
 
-def _batches(said: Iterator[Said]) -> Iterator[list[Said]]:
+def _batches(said: Iterator[Said], place: Callable[[], int]) -> Iterator[list[Said]]:
+    """Gather rows for one transaction each; `place` is how many bytes of the file are read."""
+    for window in _windows(said, place):
+        _sort(window)
+        for start in range(0, len(window), BATCH_ROWS):
+            yield window[start : start + BATCH_ROWS]
+
+
+def _windows(said: Iterator[Said], place: Callable[[], int]) -> Iterator[list[Said]]:
     """Gather rows; that the rest of a file cannot be read is the last of them."""
-    batch: list[Said] = []
-    line = 0
+    window: list[Said] = []
+    begun = line = 0
     try:
         for each in said:
-            batch.append(each)
+            window.append(each)
             line = each.line
-            if len(batch) == BATCH_ROWS:
-                yield batch
-                batch = []
+            if len(window) % _ROWS_BETWEEN_LOOKS == 0 and (
+                len(window) == WINDOW_ROWS or place() - begun > WINDOW_BYTES
+            ):
+                yield window
+                window, begun = [], place()
     except Unreadable as error:
-        batch.append(BadRow(error.line, error.reason))
+        window.append(BadRow(error.line, error.reason))
     except Broken as error:
-        batch.append(BadRow(line + 1, str(error)))
-    if batch:
-        yield batch
+        window.append(BadRow(line + 1, str(error)))
+    if window:
+        yield window
+
+
+def _sort(window: list[Said]) -> None:
+    """Put ratings in the order in which a database keeps them, so that a transaction meets few of its pages.
+
+    What is said about one item stays in its order. So nothing is moved where two rows may speak of one item in
+    different words: as an item of the library, by name, or by a number without a type.
+    """
+    if {type(each) for each in window} != {Row}:
+        return
+    rows = cast("list[Row]", window)
+    if {row.kind for row in rows} <= _CATALOG_KINDS and all(row.id and row.home is None for row in rows):
+        # Twice, since that makes no pair for each row to be compared by.
+        rows.sort(key=attrgetter("id"))
+        rows.sort(key=attrgetter("kind.number"))
 
 
 def _without_repetitions(

@@ -34,6 +34,7 @@ DIRECTORY_BYTES_MAX = 4 * 1024 * 1024
 _RATIO_BYTES_MIN = 1024 * 1024
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPANIONS = "__MACOSX"
+_CHECKED_BYTES = 1024 * 1024
 _FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 """What `zipfile` raises at archives that are broken, encrypted or packed in a way that it does not know."""
 
@@ -127,7 +128,9 @@ class Search:
             yield from self._in_archive(document)
             return
         format = self._format or format_of(start)
-        if format is not None:
+        if format is not None and document.archives and (fault := _fault_of(document)):
+            yield Skipped(document.name, fault)
+        elif format is not None:
             yield Source(document.name, document.time, document.size, format, document.open)
         elif not document.is_asked_for:
             yield Skipped(document.name, None)
@@ -156,7 +159,7 @@ class Search:
             if reason := _why_not(member):
                 yield Skipped(name, reason)
                 continue
-            opened = partial(_open_member, archive, member, self._spend)
+            opened = partial(_open_member, archive, member, _Meter(self._spend))
             time = _date_of(member, document.time)
             inner = _Document(name, time, member.file_size, opened, document.archives + 1, is_asked_for=False)
             yield from self._in_document(inner)
@@ -190,8 +193,22 @@ def _open_file(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, spend: Callable[[int], None]) -> BinaryIO:
-    return io.BufferedReader(_Member(archive, member, spend))
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, meter: "_Meter") -> BinaryIO:
+    return io.BufferedReader(_Member(archive, member, meter))
+
+
+def _fault_of(document: _Document) -> str:
+    """Read a member to its end, where its checksum is, and say what is wrong with it.
+
+    Any row of a damaged member may say what nobody has said, the rows before the damage is noticed too.
+    """
+    try:
+        with document.open() as file:
+            while file.read(_CHECKED_BYTES):
+                pass
+    except Broken as error:
+        return str(error)
+    return ""
 
 
 def _nameless_file() -> IO[bytes]:
@@ -206,17 +223,30 @@ def _why_not(member: zipfile.ZipInfo) -> str:
     return "it is encrypted" if member.flag_bits & 1 else ""
 
 
+class _Meter:
+    """Counts what a member takes of what all archives may expand to: a byte once, however often it is read."""
+
+    def __init__(self, spend: Callable[[int], None]) -> None:
+        self._spend = spend
+        self._counted = 0
+
+    def read_to(self, position: int) -> None:
+        if position > self._counted:
+            new, self._counted = position - self._counted, position
+            self._spend(new)
+
+
 class _Member(io.RawIOBase):
     """A member of an archive as it is unpacked, within the limits; raises `Broken`."""
 
-    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, spend: Callable[[int], None]) -> None:
+    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, meter: _Meter) -> None:
         try:
             self._file = archive.open(member)
         except _FAULTS as error:
             raise Broken(f"it cannot be unpacked ({error})") from error
         self._bytes_read = 0
         self._bytes_max = max(_RATIO_BYTES_MIN, RATIO_MAX * member.compress_size)
-        self._spend = spend
+        self._meter = meter
 
     def readable(self) -> bool:
         return True
@@ -229,7 +259,7 @@ class _Member(io.RawIOBase):
         self._bytes_read += len(chunk)
         if self._bytes_read > self._bytes_max:
             raise Broken(f"it expands to more than {RATIO_MAX} times its size")
-        self._spend(len(chunk))
+        self._meter.read_to(self._bytes_read)
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

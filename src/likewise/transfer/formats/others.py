@@ -4,13 +4,15 @@ Each writes what it can say of a rating and returns None for what it cannot: Lis
 MusicBrainz id alone, Last.fm knows no dislikes, and nobody else knows an upload without a name.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
-from likewise.domain import ItemName, Kind, Rating, Value
+from likewise.domain import ItemName, Kind, Rating, Time, Value
 from likewise.ndjson import moment
 from likewise.transfer.formats.jspf import RATING_EXTENSION, RECORDING_URL, TRACK_EXTENSION
 
 _SONGS = {Kind.SONG, Kind.LIBRARY_SONG}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _IN_URLS = {Kind.SONG: "song", Kind.MUSIC_VIDEO: "music-video"}
 
 
@@ -33,10 +35,21 @@ def lastfm_track(rating: Rating, name: ItemName | None) -> dict[str, Any] | None
         return None
     return {
         "name": name.title,
-        "artist": {"name": name.artist},
+        "artist": {"name": name.artist, "mbid": ""},
         "mbid": name.musicbrainz_id or "",
-        "date": {"uts": str(rating.time // 1000)},
+        "date": {"uts": str(rating.time // 1000), "#text": _day_of(rating.time)},
     }
+
+
+def lastfm_page(user: str, total: int) -> dict[str, str]:
+    """Write `lovedtracks.@attr`: everything is on one page."""
+    return {"user": user, "page": "1", "perPage": str(total), "totalPages": "1", "total": str(total)}
+
+
+def _day_of(time: Time) -> str:
+    """Write a time as Last.fm does, in English whatever the language here: `19 Oct 2020, 13:04`."""
+    day = datetime.fromtimestamp(time // 1000, UTC)
+    return f"{day:%d} {_MONTHS[day.month - 1]} {day:%Y, %H:%M}"
 
 
 def jspf_track(rating: Rating, name: ItemName | None, storefront: str) -> dict[str, Any] | None:

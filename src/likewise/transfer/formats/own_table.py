@@ -12,6 +12,7 @@ from likewise.domain import KINDS, ItemName, Kind, Rating, Value
 from likewise.ndjson import moment
 from likewise.transfer.formats.heads import Head
 from likewise.transfer.formats.rows import (
+    NO_NAMES,
     BadRow,
     Names,
     Row,
@@ -72,7 +73,7 @@ def header(more: Sequence[str] = ()) -> str:
 
 def cells_of_rating(rating: Rating, name: ItemName | None) -> list[str]:
     (kind, id), value, time = rating
-    facts = name[1:] if name else ()
+    facts = name[1:] if name else NO_NAMES
     return [kind.type, id, _WORDS[value], moment(time), *(fact or "" for fact in facts)]
 
 
