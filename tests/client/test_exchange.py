@@ -1,10 +1,11 @@
 """When a request is sent again, and when it had better not be; and what a refusal is to those who asked."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from likewise import errors
@@ -121,10 +122,23 @@ class TestTryingAgain:
     def test_a_first_answer_may_take_all_the_time_there_is(self):
         assert play(GET, [GOOD], seconds_each=1_000)[0] == GOOD
 
-    @pytest.mark.parametrize("limits", [{"tries_max": 0}, {"answer_bytes_max": 0}, {"per_second_max": 0}])
-    def test_limits_that_leave_nothing_are_refused(self, limits):
+    @pytest.mark.parametrize("value", [-1, float("nan")])
+    @pytest.mark.parametrize("limit", [each.name for each in fields(Limits)])
+    def test_limits_that_make_no_sense_are_refused(self, limit, value):
         with pytest.raises(errors.BadSetting):
-            Limits(**limits)
+            Limits(**{limit: value})
+
+    @pytest.mark.parametrize(
+        "limit", ["tries_max", "seconds_max", "silence_seconds_max", "answer_bytes_max", "per_second_max"]
+    )
+    def test_limits_that_leave_nothing_are_refused(self, limit):
+        with pytest.raises(errors.BadSetting):
+            Limits(**{limit: 0})
+
+    def test_a_client_may_try_again_without_waiting(self):
+        limits = Limits(wait_seconds_first=0, wait_seconds_max=0)
+
+        assert play(GET, [DROPPED, GOOD], limits=limits) == (GOOD, [0])
 
 
 class TestPace:
@@ -173,7 +187,9 @@ class TestRetryAfter:
         assert outcome.retry_after >= 30
         assert waits == []
 
-    @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,5} Jan [0-9]{1,6} [0-9:]{1,9} [-+A-Z0-9]{0,8}"))
+    @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,5} Jan [0-9]{1,25} [0-9:]{1,9} [-+A-Z0-9]{0,25}"))
+    @example("Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+    @example("Mon, 01 Jan 2026 00:00:00 +99999999999999999999")
     def test_whatever_it_says_the_call_comes_to_an_end(self, text):
         outcome, waits = play(GET, [BUSY._replace(headers={"retry-after": text}), GOOD])
 

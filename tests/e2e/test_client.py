@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from likewise import AsyncClient, Client, SigningKey, Value, errors
+from likewise.stores import open_store
 from tests.e2e.server import dev_server
 from tests.house import RATABLE
 
@@ -65,6 +66,35 @@ async def test_asyncio_too(server):
         with pytest.raises(errors.BadUserToken):
             async with AsyncClient(token, base_url=server.url) as nobody:
                 await nobody.get_rating("songs", "1")
+
+
+async def test_whoever_follows_the_changes_from_before_what_was_forgotten_begins_again(tmp_path):
+    with dev_server(tmp_path) as server:
+        token, user_tokens = server.facts["developer_token"], server.facts["music_user_tokens"]
+        with (
+            Client(token, user_tokens["ada"], base_url=server.url) as ada,
+            Client(token, user_tokens["ben"], base_url=server.url) as ben,
+        ):
+            ada.write_ratings([("songs", str(id), 1) for id in range(1, 4)])
+            old = ada.get_cursor()
+            ada.delete_rating("songs", "2")
+            assert [(each.item.id, each.value) for each in ada.get_changes(old).entries] == [("2", None)]
+            store = await open_store(f"sqlite:///{tmp_path}/likewise.db")
+            assert await store.forget(await store.listener("ada"), before=2**53, limit=10) == 1
+            await store.close()
+
+            with pytest.raises(errors.CursorGone) as gone:
+                ada.get_changes(old)
+            with pytest.raises(errors.CursorGone):
+                ben.get_changes(ada.get_cursor())
+            async with AsyncClient(token, user_tokens["ada"], base_url=server.url) as again:
+                with pytest.raises(errors.CursorGone):
+                    await again.get_changes(old)
+                new = await again.get_cursor()
+                assert {rating.item.id async for rating in again.list_ratings()} == {"1", "3"}
+                assert not (await again.get_changes(new)).entries
+
+    assert "begin again" in str(gone.value)
 
 
 def test_the_examples_of_the_documentation(server):

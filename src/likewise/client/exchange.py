@@ -65,8 +65,12 @@ class Limits:
 
     def __post_init__(self) -> None:
         per_second = 1 if self.per_second_max is None else self.per_second_max
-        if self.tries_max < 1 or self.answer_bytes_max < 1 or not per_second > 0:
+        if not (self.tries_max >= 1 and self.answer_bytes_max >= 1 and per_second > 0):
             raise BadSetting("the limits of a client leave it no try or no answer", "allow at least one of each")
+        if not (self.seconds_max > 0 and self.silence_seconds_max > 0):
+            raise BadSetting("the limits of a client leave it no time", "allow more than no seconds")
+        if not (self.wait_seconds_first >= 0 and self.wait_seconds_max >= 0):
+            raise BadSetting("the limits of a client have it wait for less than no time", "0 is no wait at all")
 
 
 class Pace:
@@ -178,6 +182,6 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now, 0.0)
