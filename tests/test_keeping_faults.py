@@ -163,6 +163,15 @@ async def test_a_connection_that_ends_ends_a_snapshot_with_one_sentence(url):
     await store.close()
 
 
+async def test_a_question_that_cannot_be_asked_ends_a_check_with_one_sentence(url):
+    store = await open_store(url)
+    await execute(url, "ALTER TABLE likewise.library DROP COLUMN twin")
+
+    with pytest.raises(StoreUnavailable, match="PostgreSQL failed"):
+        await _all_findings(store)
+    await store.close()
+
+
 async def test_a_connection_that_ends_leaves_nothing_of_a_load(url):
     store = await open_store(url)
 

@@ -51,14 +51,25 @@ class _Digest:
         self._sha256 = hashlib.sha256()
         self.records = 0
 
-    def take(self, page: Sequence[Record]) -> None:
+    def take(self, page: Sequence[Record]) -> bytes:
+        """Take in some records; return the lines that they are."""
         records = [record for record in page if type(record) is not Counter]
-        self._sha256.update(encode_lines(records))
+        lines = encode_lines(records)
+        self._sha256.update(lines)
         self.records += len(records)
+        return lines
 
     @property
     def sha256(self) -> bytes:
         return self._sha256.digest()
+
+
+class _Comparison(NamedTuple):
+    """Who is not the same on both sides (`NOBODY` when the keys are not), and what each side has."""
+
+    differing: Collection[int]
+    ours: _Digest
+    theirs: _Digest
 
 
 async def copy(source: Snapshot, target: Store, *, progress: Progress) -> Copied:
@@ -66,45 +77,48 @@ async def copy(source: Snapshot, target: Store, *, progress: Progress) -> Copied
 
     Raise `NotEmpty` for a target that has something of its own, `StoreUnavailable` when both differ in the end.
     """
-    differing = await _begin(source, target, progress)
-    if differing is None:
-        whole = _Digest()
-        written = await _write(source.records(), target, progress, whole.take)
+    compared = await _begin(source, target, progress)
+    if compared is None:
+        ours, differing = _Digest(), None
+        written = await _write(source.records(), target, progress, ours.take)
     else:
+        differing, ours, theirs = compared
         written = await _write(source.records(differing), target, progress, lambda _: None)
-        whole = await _digest(source, "reading", progress)
-    async with target.snapshot() as arrived:
-        there = await _digest(arrived, "verifying", progress)
-    if there.sha256 != whole.sha256:
+    if differing is None or differing:  # else what is there was read a moment ago, and is as it was
+        async with target.snapshot() as arrived:
+            theirs = await _digest(arrived, progress)
+    if theirs.sha256 != ours.sha256:
         raise StoreUnavailable("the copy differs from its source", "run the same command again")
-    await target.amend(remove=[], records=[], mark=CopyMark(is_whole=True, sha256=whole.sha256))
-    return Copied(written, whole.records, whole.sha256)
+    await target.amend(remove=[], records=[], mark=CopyMark(is_whole=True, sha256=ours.sha256))
+    return Copied(written, ours.records, ours.sha256)
 
 
-async def _begin(source: Snapshot, target: Store, progress: Progress) -> Collection[int] | None:
-    """Mark the target as unfinished and remove from it whoever differs; return their ids, None for everybody."""
+async def _begin(source: Snapshot, target: Store, progress: Progress) -> _Comparison | None:
+    """Mark the target as unfinished and remove from it whoever differs; None for an empty one."""
     mark = await target.copy_mark()
     async with target.snapshot() as there:
         counts = await there.counts()
         is_empty = not any(count for record, count in counts.items() if record is not Counter)
         if mark is None and not is_empty:
             raise NotEmpty("the target has something of its own", "name an empty database after --to")
-        if mark is not None and mark.is_whole and (await _digest(there, "reading", progress)).sha256 != mark.sha256:
-            raise NotEmpty("the target is a copy that has been written to since", "name an empty database after --to")
-        differing = None if is_empty else await _differing(source, there, progress)
+        compared = None if is_empty else await _compare(source, there, progress)
+    there_now = _Digest() if compared is None else compared.theirs
+    if mark is not None and mark.is_whole and there_now.sha256 != mark.sha256:
+        raise NotEmpty("the target is a copy that has been written to since", "name an empty database after --to")
     await target.amend(remove=[], records=[], mark=_UNFINISHED)
-    ids = sorted(differing or ())
+    ids = sorted(compared.differing) if compared else []
     for start in range(0, len(ids), _REMOVED_AT_ONCE):
         await target.amend(remove=ids[start : start + _REMOVED_AT_ONCE], records=[], mark=_UNFINISHED)
-    return differing
+    return compared
 
 
-async def _differing(source: Snapshot, target: Snapshot, progress: Progress) -> set[int]:
-    """Return the ids of all listeners who are not the same on both sides, and `NOBODY` when the keys are not."""
+async def _compare(source: Snapshot, target: Snapshot, progress: Progress) -> _Comparison:
+    """Read both sides once, side by side."""
     differing = set[int]()
-    theirs = _parts(target.records(), lambda _: None)
+    ours_in_all, theirs_in_all = _Digest(), _Digest()
+    theirs = _parts(target.records(), theirs_in_all, lambda _: None)
     their = await anext(theirs, None)
-    async for our in _parts(source.records(), lambda records: progress("comparing", records)):
+    async for our in _parts(source.records(), ours_in_all, lambda records: progress("comparing", records)):
         while their is not None and their.place < our.place:
             differing.add(their.listener)
             their = await anext(theirs, None)
@@ -115,11 +129,13 @@ async def _differing(source: Snapshot, target: Snapshot, progress: Progress) -> 
     while their is not None:
         differing.add(their.listener)
         their = await anext(theirs, None)
-    return differing
+    return _Comparison(differing, ours_in_all, theirs_in_all)
 
 
-async def _parts(pages: AsyncIterator[Sequence[Record]], progress: Callable[[int], None]) -> AsyncGenerator[_Part]:
-    """Digest what each listener has of each type of record."""
+async def _parts(
+    pages: AsyncIterator[Sequence[Record]], in_all: _Digest, progress: Callable[[int], None]
+) -> AsyncGenerator[_Part]:
+    """Digest what each listener has of each type of record, and all of it."""
     place, digest = None, hashlib.sha256()
     async for page in pages:
         for (kind, listener), same in groupby(page, lambda record: (type(record), listener_of(record))):
@@ -129,14 +145,17 @@ async def _parts(pages: AsyncIterator[Sequence[Record]], progress: Callable[[int
                 yield _Part(RECORDS.index(place[0]), place[1], digest.digest())
                 digest = hashlib.sha256()
             place = kind, listener
-            digest.update(encode_lines(same))
+            digest.update(in_all.take(list(same)))
         progress(len(page))
     if place is not None:
         yield _Part(RECORDS.index(place[0]), place[1], digest.digest())
 
 
 async def _write(
-    pages: AsyncIterator[Sequence[Record]], target: Store, progress: Progress, take: Callable[[Sequence[Record]], None]
+    pages: AsyncIterator[Sequence[Record]],
+    target: Store,
+    progress: Progress,
+    take: Callable[[Sequence[Record]], object],
 ) -> int:
     """Write records some ten thousand at a time."""
     waiting: list[Record] = []
@@ -157,9 +176,9 @@ async def _flush(target: Store, waiting: list[Record], progress: Progress) -> in
     return written
 
 
-async def _digest(snapshot: Snapshot, what: str, progress: Progress) -> _Digest:
+async def _digest(snapshot: Snapshot, progress: Progress) -> _Digest:
     digest = _Digest()
     async for page in snapshot.records():
         digest.take(page)
-        progress(what, len(page))
+        progress("verifying", len(page))
     return digest
