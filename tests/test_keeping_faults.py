@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from likewise.domain import Change, Item, Kind, Value
-from likewise.errors import StoreUnavailable
+from likewise.errors import BadFile, StoreUnavailable
 from likewise.records import Counter, ListenerRecord, RatingRecord
 from likewise.store import CopyMark
 from likewise.stores import open_store
 from likewise.stores.postgres import PostgresStore, keeping, opening
-from likewise.stores.sqlite import SQLiteStore
+from likewise.stores.sqlite import SQLiteStore, files
 from tests.contract.postgres_server import execute, postgres_server
 from tests.house import MONDAY
 
@@ -87,6 +87,21 @@ async def test_a_damaged_table_can_neither_be_counted_nor_held(path):
     with pytest.raises(StoreUnavailable, match="the database is damaged"):
         await read_all(store)
     await store.close()
+
+
+def has_no_room(_done, _total):
+    raise apsw.FullError("database or disk is full")
+
+
+def test_where_a_backup_finds_no_room_the_database_is_not_to_blame(path, tmp_path):
+    with pytest.raises(BadFile, match=f"there is no room in {tmp_path}"):
+        files.back_up(str(path), tmp_path / "backup.db", has_no_room)
+
+
+def test_where_a_restore_finds_no_room_the_backup_is_not_to_blame(path, tmp_path):
+    with pytest.raises(BadFile, match=f"there is no room in {tmp_path}") as refusal:
+        files.take_out(path, tmp_path / "copy.db", has_no_room, name="a backup")
+    assert "TMPDIR" in refusal.value.hint
 
 
 async def test_another_programs_lock_stops_a_load_before_it_begins(tmp_path, monkeypatch):

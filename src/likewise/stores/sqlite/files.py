@@ -37,7 +37,7 @@ def back_up(path: str, target: Path, progress: Progress) -> Mapping[type[Record]
     """Copy the database, in use or not, into the empty file `target`, check what arrived, and return how much.
 
     Who writes to it is not held up, and what is written meanwhile is not in the copy. Raise `StoreUnusable` for what
-    is no database of ours, `StoreUnavailable` for one that is damaged or contradicts itself.
+    is no database of ours, `StoreUnavailable` for one that is damaged or contradicts itself, `BadFile` where there is no room.
     """
     try:
         with _opened(connect(path)) as source:
@@ -74,7 +74,7 @@ def _counts(connection: apsw.Connection) -> Mapping[type[Record], int]:
 
 
 def take_out(path: Path, target: Path, progress: Progress, *, name: str) -> None:
-    """Copy a backup into the empty file `target`, so that it stays as it is; raise `BadFile` when it is damaged.
+    """Copy a backup into the empty file `target`, so that it stays as it is; raise `BadFile` when it is damaged or there is no room.
 
     `name` is what whoever handed it in calls it.
     """
@@ -115,6 +115,16 @@ def _opened(connection: apsw.Connection) -> Iterator[apsw.Connection]:
 
 
 def _copy(source: apsw.Connection, target: Path, progress: Progress) -> None:
+    try:
+        _copy_pages(source, target, progress)
+    except apsw.FullError as error:
+        raise BadFile(
+            f"there is no room in {target.parent}",
+            "make room there; a SQLite file is copied into TMPDIR before it is restored",
+        ) from error
+
+
+def _copy_pages(source: apsw.Connection, target: Path, progress: Progress) -> None:
     # The moment of a copy in one transaction stays the same, however many pages others write meanwhile.
     source.execute("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     with _opened(apsw.Connection(str(target))) as copy:
