@@ -15,14 +15,36 @@ from likewise.stores import open_store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.contract.postgres_server import running_servers
 from tests.house import KEY_ID, MONDAY, TEAM_ID, Clock, House, issue_user_token
+from tests.watch import WATCH, listening
 
 # A shell starts what runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, text in report.sections:
+        if "log" not in name:  # whose entries were heard one by one
+            WATCH.hear("stdout" if "stdout" in name else "stderr", text)
+
+
 def pytest_sessionfinish() -> None:
     running_servers.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def listening_for_secrets() -> Iterator[None]:
+    """Hear everything that is said, by tests and by what they share; see `tests/watch.py`."""
+    with listening():
+        yield
+    assert WATCH.take() == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_was_said(listening_for_secrets: None) -> Iterator[None]:  # noqa: ARG001 - it listens
+    """Fail the test in which, or just before which, a token, a key or a password was said aloud."""
+    yield
+    assert WATCH.take() == []
 
 
 @pytest.fixture(autouse=True)

