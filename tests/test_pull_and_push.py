@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -354,3 +355,40 @@ def test_out_of_one_server_and_into_another(tmp_path):
         assert run(one, "pull", "--listener", "ben") == "pulled 61 ratings, of 121 items in the library\n"
         assert run(two, "push", "likes.ndjson") == "wrote 60 ratings; 0 were there already, 1 absent\n"
         assert run(two, "push", "--listener", "ben") == "wrote 0 ratings; 60 were there already, 1 absent\n"
+
+
+def test_into_a_server_that_is_killed_in_the_middle(tmp_path):
+    write(tmp_path, songs(300))
+    command = [sys.executable, "-m", "likewise", "push", "likes.ndjson", "--per-second", "100"]
+
+    def push(server):
+        variables = environment(
+            LIKEWISE_URL=server.url,
+            LIKEWISE_DEVELOPER_TOKEN=server.facts["developer_token"],
+            LIKEWISE_USER_TOKEN=server.facts["music_user_tokens"]["ada"],
+        )
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables)
+
+    with dev_server(tmp_path / "data") as server, push(server) as first:
+        with Client(*tokens_of(server), base_url=server.url) as client:
+            while len(client.get_ratings("songs", [str(id) for id in range(300)])) < 20:
+                pass
+        server.process.kill()
+        _, told = first.communicate(timeout=60)
+    with dev_server(tmp_path / "data") as server, push(server) as second:
+        _, sentence = second.communicate(timeout=60)
+        with Client(*tokens_of(server), base_url=server.url) as client:
+            assert len(client.get_ratings("songs", [str(id) for id in range(300)])) == 300
+
+    written = re.match(r"wrote (\d+) ratings before that; run it again to go on\nerror: .* cannot be reached\n", told)
+    assert (first.returncode, second.returncode) == (1, 0)
+    assert written is not None
+    # What was written and not answered any more may be there, and is not written again.
+    there = re.fullmatch(r"wrote (\d+) ratings; (\d+) were there already\n", sentence)
+    assert there is not None
+    assert int(there[1]) + int(there[2]) == 300
+    assert int(there[2]) - int(written[1]) in {0, 1}
+
+
+def tokens_of(server):
+    return server.facts["developer_token"], server.facts["music_user_tokens"]["ada"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from likewise.domain import Change, Changed, Clue, DeveloperKey, Item, Kind, Listener, Rating, Value
+from likewise.domain import Change, Changed, Clue, DeveloperKey, Item, Kind, Listener, Rating, RatingsPage, Value
 from likewise.errors import AlreadyExists, BadSetting, StoreError, StoreUnavailable, StoreUnusable
 from likewise.records import RatingRecord
 from likewise.stores import migrate, open_store
@@ -256,6 +256,43 @@ async def test_more_lists_than_may_wait_are_refused(store, ada, monkeypatch):
 
     assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 3 + [True] * 2
     assert (await store.newest_ratings(ada, after=None, limit=9)).total == 0
+
+
+async def test_nobody_waits_for_all_that_another_asks_for(store, ada):
+    ben = await store.add_listener("ben", "us")
+    done = []
+
+    async def read(listener):
+        await store.newest_ratings(listener, after=None, limit=9)
+        done.append(listener.name)
+
+    await asyncio.gather(*map(read, [ada] * 10), read(ben))
+
+    assert done.index("ben") <= 1
+    assert done.count("ada") == 10
+
+
+async def test_one_listener_alone_cannot_keep_others_from_their_lists(store, ada, monkeypatch):
+    monkeypatch.setattr(scans, "SCANS_WAITING_EACH_MAX", 3)
+    ben = await store.add_listener("ben", "us")
+
+    outcomes = await asyncio.gather(
+        *(store.newest_ratings(listener, after=None, limit=9) for listener in [ada] * 5 + [ben]), return_exceptions=True
+    )
+
+    assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 3 + [True] * 2 + [False]
+    assert (await store.newest_ratings(ada, after=None, limit=9)).total == 0
+
+
+async def test_a_list_that_waits_while_the_store_is_closed_is_refused_or_finished(store, ada):
+    reads = [asyncio.ensure_future(store.newest_ratings(ada, after=None, limit=9)) for _ in range(5)]
+    await asyncio.sleep(0)
+    await store.close()
+
+    outcomes = await asyncio.gather(*reads, return_exceptions=True)
+
+    assert isinstance(outcomes[0], RatingsPage)
+    assert isinstance(outcomes[-1], StoreUnavailable)
 
 
 async def test_a_list_that_cannot_be_read_is_said_to_be_unavailable(store, ada):

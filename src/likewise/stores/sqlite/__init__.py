@@ -242,15 +242,15 @@ class SQLiteStore(Store):
         kinds: Collection[Kind] | None = None,
         value: Value | None = None,
     ) -> RatingsPage:
-        return await self._scanner.run(
-            partial(scans.newest_ratings, listener=listener.id, after=after, limit=limit, kinds=kinds, value=value)
-        )
+        find = partial(scans.newest_ratings, listener=listener.id, after=after, limit=limit, kinds=kinds, value=value)
+        return await self._scanner.run(find, listener=listener.id)
 
     async def changes(self, listener: Listener, *, after: int, limit: int) -> ChangesPage:
         history = self._read_with(partial(scans.history, listener=listener.id))
         if history.last <= after:
             return ChangesPage([], history)
-        return await self._scanner.run(partial(scans.changes, listener=listener.id, after=after, limit=limit))
+        find = partial(scans.changes, listener=listener.id, after=after, limit=limit)
+        return await self._scanner.run(find, listener=listener.id)
 
     def _read_with(self, read: Callable[[apsw.Connection], Found]) -> Found:
         if not self._is_in_turn:
@@ -327,7 +327,7 @@ class SQLiteStore(Store):
 
     async def forget(self, listener: Listener, *, before: Time, limit: int) -> int:
         find = partial(scans.tombstones, listener=listener.id, before=before, limit=limit)
-        tombstones = await self._scanner.run(find)
+        tombstones = await self._scanner.run(find, listener=listener.id)
         if not tombstones:
             return 0
         gone: int = await self._batcher.submit(partial(writes.forget, listener=listener.id, tombstones=tombstones))
