@@ -28,7 +28,7 @@ from likewise.cli.common import (
 from likewise.cli.files import is_same_file, new_file, opened, pieces, read
 from likewise.cli.progress import Bars, bars
 from likewise.cli.terminal import harmless
-from likewise.errors import BadSetting
+from likewise.errors import BadFile, BadSetting
 from likewise.ndjson import Lines
 from likewise.records import ListenerRecord, RatingRecord, Record
 from likewise.stores import schema_version, sqlite_path
@@ -200,8 +200,14 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
 
 
 async def _receive(handle: int, begun: bytes, file: IO[bytes]) -> None:
-    async for piece in pieces(handle, begun):
-        file.write(piece)
+    try:
+        async for piece in pieces(handle, begun):
+            file.write(piece)
+        file.flush()
+    except OSError as error:
+        raise BadFile(
+            f"what comes in cannot be kept in {file.name} ({error.strerror})", "make room in TMPDIR"
+        ) from error
 
 
 async def _restore_store(url: str, source_url: str, shown: Bars, *, replace: bool) -> Counts:

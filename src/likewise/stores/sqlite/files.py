@@ -37,7 +37,8 @@ def back_up(path: str, target: Path, progress: Progress) -> Mapping[type[Record]
     """Copy the database, in use or not, into the empty file `target`, check what arrived, and return how much.
 
     Who writes to it is not held up, and what is written meanwhile is not in the copy. Raise `StoreUnusable` for what
-    is no database of ours, `StoreUnavailable` for one that is damaged or contradicts itself, `BadFile` where there is no room.
+    is no database of ours, `StoreUnavailable` for one that is damaged or contradicts itself, `BadFile` where there is
+    no room.
     """
     try:
         with _opened(connect(path)) as source:
@@ -74,9 +75,9 @@ def _counts(connection: apsw.Connection) -> Mapping[type[Record], int]:
 
 
 def take_out(path: Path, target: Path, progress: Progress, *, name: str) -> None:
-    """Copy a backup into the empty file `target`, so that it stays as it is; raise `BadFile` when it is damaged or there is no room.
+    """Copy a backup into the empty file `target`, so that it stays as it is.
 
-    `name` is what whoever handed it in calls it.
+    Raise `BadFile` when it is damaged, or where there is no room. `name` is what whoever handed it in calls it.
     """
     try:
         with _opened(_opened_for_reading(path)) as source:
