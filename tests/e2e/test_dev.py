@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -43,6 +44,57 @@ def client(server):
 def run_dev(*arguments):
     command = [sys.executable, "-m", "likewise", "dev", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+
+
+class TestItsSettings:
+    def test_what_an_application_is_answered_can_be_rehearsed(self, tmp_path):
+        command = [sys.executable, "-m", "likewise", "dev", "--json", "--port", "0", "--data", str(tmp_path / "data")]
+        variables = {"LIKEWISE_EXTENSIONS": "off", "LIKEWISE_IDS_MAX": "2", "LIKEWISE_DATABASE": "sqlite:////nowhere/x"}
+        with running(command, **variables) as process:
+            assert process.stdout is not None
+            facts = json.loads(process.stdout.readline())
+            headers = {
+                "Authorization": f"Bearer {facts['developer_token']}",
+                "Music-User-Token": facts["music_user_tokens"]["ada"],
+            }
+            with httpx2.Client(base_url=facts["url"], headers=headers) as client:
+                lists = [
+                    client.request(method, path)
+                    for method in ("GET", "POST", "DELETE")
+                    for path in (
+                        "/v1/me/ratings",
+                        "/v1/me/ratings/",
+                        "/v1/me/ratings?since=1.1",
+                        "/v1/me/ratings.ndjson",
+                    )
+                ]
+                unknown = client.get("/v1/me/nothing")
+                too_many = client.get("/v1/me/ratings/songs?ids=1,2,3")
+
+        assert too_many.status_code == 400
+        for answer in lists:
+            assert answer.status_code == unknown.status_code == 404
+            assert without_id(answer.content) == without_id(unknown.content)
+            assert answer.headers.keys() == unknown.headers.keys()
+
+    def test_a_setting_that_makes_no_sense_is_refused(self, tmp_path):
+        command = [sys.executable, "-m", "likewise", "dev", "--data", str(tmp_path / "data")]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment(LIKEWISE_EXTENSIONS="perhaps"),
+            timeout=60,
+            check=False,
+        )
+
+        assert done.returncode == 2
+        assert "LIKEWISE_EXTENSIONS" in done.stderr
+        assert not (tmp_path / "data").exists()
+
+
+def without_id(body):
+    return re.sub(rb'"id":"[A-Z2-7]{26}"', b"", body)
 
 
 class TestTheLine:

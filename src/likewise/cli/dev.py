@@ -1,8 +1,11 @@
 """`likewise dev`: a ratings server for developers, with keys, listeners and tokens that make themselves."""
 
 import json
+import os
 import shlex
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,11 @@ import click
 from likewise.app import App
 from likewise.cli.household import Household, open_household
 from likewise.cli.running import announced, default_folder
-from likewise.config import Settings
+from likewise.config import Settings, read_settings, variable
 from likewise.errors import BadSetting
 
 _EXAMPLE_SONG = "907242702"
+_HEEDED = ("extensions", "ids_max", "rate_limit")
 
 
 @click.command()
@@ -31,7 +35,8 @@ _EXAMPLE_SONG = "907242702"
 def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Serve for development: nothing to set up.
 
-    The first run makes a developer key and the listeners ada and ben with tokens; later runs use them again.
+    The first run makes a developer key and the listeners ada and ben with tokens; later runs use them again. Of the
+    variables it heeds LIKEWISE_EXTENSIONS, LIKEWISE_IDS_MAX and LIKEWISE_RATE_LIMIT.
     """
     # Only now, for the server costs every other command its start.
     from likewise.serving import run  # noqa: PLC0415 - see above
@@ -42,6 +47,7 @@ def dev(host: str, port: int, data: Path | None, reset: bool, as_json: bool) -> 
 async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json: bool) -> None:
     from likewise.serving import free_address, leave, serve  # noqa: PLC0415 - the server costs all other commands their start
 
+    chosen = _chosen_settings(os.environ)
     if data == Path():
         raise BadSetting("the data folder has no name", "give --data a folder of its own, or leave it out")
     address = free_address(host, port)
@@ -56,7 +62,7 @@ async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json:
             else:
                 click.echo(_greeting(household, address.url))
 
-        settings = Settings(database=household.database)
+        settings = replace(chosen, database=household.database)
         async with App(settings) as app:
             is_finished = await serve(
                 app, address, shutdown_seconds_max=settings.shutdown_seconds_max, on_listening=greet
@@ -64,6 +70,12 @@ async def _dev(host: str, port: int, data: Path | None, *, reset: bool, as_json:
     click.echo("likewise has stopped", err=True)
     if not is_finished:
         leave()
+
+
+def _chosen_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings that change what an application is answered; the rest is `dev`'s own. Raise `BadSetting`."""
+    names = map(variable, _HEEDED)
+    return read_settings({name: environment[name] for name in names if name in environment})
 
 
 def _facts(household: Household, url: str) -> dict[str, Any]:
