@@ -12,8 +12,9 @@ from typing import NamedTuple
 import apsw
 import pytest
 
-from likewise.cli import main
+from likewise.cli import keeping, main
 from likewise.domain import Change, DeveloperKey, Item, ItemName, Kind, UserToken, Value
+from likewise.errors import BadFile
 from likewise.ndjson import encode_lines
 from likewise.records import Counter, ListenerRecord
 from likewise.store import CopyMark
@@ -111,6 +112,15 @@ def other(tmp_path):
     return f"sqlite:///{tmp_path}/other.db"
 
 
+def read_all_of(*pieces):
+    left = [*pieces, b""]
+
+    async def read(_handle):
+        return left.pop(0)
+
+    return read
+
+
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -160,6 +170,13 @@ class TestBackup:
 
         assert outcome == Outcome(0, "", f"restored {SUMMARY}")
         assert lines_of(other) == lines_of(lived_in)
+
+    def test_what_comes_through_a_pipe_and_finds_no_room_is_one_sentence(self, tmp_path, monkeypatch):
+        (tmp_path / "received.db").symlink_to("/dev/full")
+        monkeypatch.setattr("likewise.cli.files.read", read_all_of(b"SQLite format 3\0"))
+
+        with (tmp_path / "received.db").open("wb") as file, pytest.raises(BadFile, match="No space left on device"):
+            asyncio.run(keeping._receive(0, b"SQLite", file))
 
     def test_json_says_what_was_done(self, likewise, tmp_path, other):
         path = tmp_path / "backup.db"
