@@ -175,8 +175,8 @@ class TestBackup:
         (tmp_path / "received.db").symlink_to("/dev/full")
         monkeypatch.setattr("likewise.cli.files.read", read_all_of(b"SQLite format 3\0"))
 
-        with (tmp_path / "received.db").open("wb") as file, pytest.raises(BadFile, match="No space left on device"):
-            asyncio.run(keeping._receive(0, b"SQLite", file))
+        with pytest.raises(BadFile, match="No space left on device"):
+            asyncio.run(keeping._receive(0, b"SQLite", tmp_path / "received.db"))
 
     def test_json_says_what_was_done(self, likewise, tmp_path, other):
         path = tmp_path / "backup.db"

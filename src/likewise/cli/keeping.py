@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -190,8 +190,7 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
         path = Path(name)
         if name == "-":
             path = Path(folder, "received.db")
-            with path.open("wb") as file:
-                asyncio.run(_receive(handle, begun, file))
+            asyncio.run(_receive(handle, begun, path))
         copy = Path(folder, "copy.db")
         copy.touch(mode=0o600)
         said = "the backup" if name == "-" else name
@@ -199,15 +198,13 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
         return asyncio.run(_restore_store(url, f"sqlite:///{copy}", shown, replace=replace))
 
 
-async def _receive(handle: int, begun: bytes, file: IO[bytes]) -> None:
+async def _receive(handle: int, begun: bytes, path: Path) -> None:
     try:
-        async for piece in pieces(handle, begun):
-            file.write(piece)
-        file.flush()
+        with path.open("wb") as file:
+            async for piece in pieces(handle, begun):
+                file.write(piece)
     except OSError as error:
-        raise BadFile(
-            f"what comes in cannot be kept in {file.name} ({error.strerror})", "make room in TMPDIR"
-        ) from error
+        raise BadFile(f"what comes in cannot be kept in {path} ({error.strerror})", "make room in TMPDIR") from error
 
 
 async def _restore_store(url: str, source_url: str, shown: Bars, *, replace: bool) -> Counts:
