@@ -89,6 +89,8 @@ def hide_password(url: str) -> str:
     """Return a database URL without its password, wherever in it that is, and however badly it is escaped."""
     if url.startswith("sqlite:"):
         return url
+    if "://" not in url:
+        return re.sub(r"^.*@", "***@", url, flags=re.DOTALL)  # misspelled, so anything before the host may be it
     url = re.sub(r"(://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
     return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.DOTALL | re.IGNORECASE)
 

@@ -46,6 +46,34 @@ def test_a_password_in_a_variable_is_not_warned_of(likewise, monkeypatch):
     assert PASSWORD not in outcome.out
 
 
+MISSPELLED = [
+    f"postgres//ada:{PASSWORD}@127.0.0.1:1/x",
+    f"postgresql:ada:{PASSWORD}@127.0.0.1:1/x",
+    f"ada:{PASSWORD}@127.0.0.1/x",
+    f"ada:{PASSWORD}@x@127.0.0.1/x",
+    f"ada:\n{PASSWORD}@127.0.0.1/x",
+]
+ODD = [
+    *(f"postgresql://ada:ge{sign}{PASSWORD}@127.0.0.1:1/x" for sign in "/#?@%[ \\"),
+    f"postgresql://ada:{PASSWORD}@127.0.0.1:port/x",
+    f"postgresql://127.0.0.1:1/x?user=ada&password={PASSWORD}&sslmode=odd",
+    f"postgresql://ada:{PASSWORD}@127.0.0.1:1,127.0.0.1:2/x?sslmode=odd",
+    f"postgresql://ada:{PASSWORD}@[::1/x",
+    f"mysql://ada:{PASSWORD}@127.0.0.1/x",
+]
+
+
+@pytest.mark.parametrize("url", [*MISSPELLED, *ODD])
+def test_a_url_that_cannot_be_understood_is_refused_and_shown_without_its_password(likewise, monkeypatch, url):
+    monkeypatch.setenv("LIKEWISE_DATABASE", url)
+
+    for command in (("config",), ("config", "--json"), ("listener", "list"), ("serve", "--port", "0")):
+        outcome = likewise(*command)
+
+        assert (outcome.code == 0) == (command[0] == "config")
+        assert PASSWORD not in outcome.out + outcome.err
+
+
 @pytest.mark.parametrize(
     "url", ["http://music.example", "http://192.0.2.1:8080", "http://localhost.example", "http://[::2]"]
 )

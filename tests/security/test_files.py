@@ -278,6 +278,30 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path):
     assert not (tmp_path / "made-by-us").exists()
 
 
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o702])
+def test_dev_takes_no_folder_that_everybody_may_write_to(tmp_path, mode):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(mode)
+
+    with pytest.raises(BadSetting, match="others may write to the data folder"):
+        open_household(tmp_path / "data", reset=False).__enter__()
+
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_dev_takes_no_folder_of_another_account_but_root_may_be_lent_one(tmp_path, monkeypatch):
+    owner = os.geteuid()
+    (tmp_path / "data").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+
+    with pytest.raises(BadSetting, match="others may write to the data folder"):
+        open_household(tmp_path / "data", reset=False).__enter__()
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with open_household(tmp_path / "data", reset=False):
+        pass
+
+
 def test_a_key_file_is_never_listened_on(tmp_path):
     (tmp_path / f"AuthKey_{KEY_ID}.p8").write_bytes(generate_private_key())
 

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shlex
+import stat
 import string
 import tempfile
 from collections.abc import Iterator
@@ -157,11 +158,22 @@ def open_household(folder: Path, *, reset: bool) -> Iterator[Household]:
     with ExitStack() as stack:
         with _translated(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_ours(folder)
             lock = stack.enter_context(_open_lock(folder / _LOCK))
             if reset:
                 _reset(folder, lock.fileno())
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield Household(folder.resolve())
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise `BadSetting` for a folder in which somebody else could put a database, keys and tokens for us to take."""
+    found = folder.stat()
+    is_strangers = os.geteuid() not in {0, found.st_uid}  # root is often lent a folder, as containers are
+    if is_strangers or found.st_mode & stat.S_IWOTH:
+        raise BadSetting(
+            f"others may write to the data folder {folder}", "give another one with --data, or keep it to yourself"
+        )
 
 
 @contextmanager
