@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from likewise import Client
 from likewise.domain import KINDS
 from tests.client.servers import answer, faulty_server
 from tests.e2e.server import dev_server, environment, running
@@ -211,9 +212,18 @@ def test_a_reset_leaves_no_announcement(tmp_path):
 
 
 @needs_tools
-def test_the_examples_of_the_documentation(home):
+def test_the_examples_of_the_documentation(tmp_path):
     steps = steps_of(ROOT / "docs/client.md")
+    folders = {name: path for name, path in at_home(tmp_path).items() if name != "HOME"}
+    command = [sys.executable, "-m", "likewise", "dev", "--json", "--port", "0"]
 
-    assert len(steps) >= 3
-    folders = {name: path for name, path in at_home(home).items() if name != "HOME"}
-    check(steps, run_in_one_shell([step.command for step in steps], home, **folders))
+    with running(command, **at_home(tmp_path)) as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        with Client(facts["developer_token"], facts["music_user_tokens"]["ada"], base_url=facts["url"]) as ada:
+            ada.add_to_library("songs", ["1193701079"])
+            ada.put_rating("songs", "1193701079", 1)
+        outputs = run_in_one_shell([step.command for step in steps], tmp_path, **folders)
+
+    assert len(steps) >= 7
+    check(steps, outputs)

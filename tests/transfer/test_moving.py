@@ -631,13 +631,14 @@ def test_every_row_of_a_table_has_all_its_cells(likewise, imported, file):
 
 
 def test_a_table_opens_in_spreadsheets_runs_no_formula_and_comes_back(likewise, imported, exported, file):
-    imported(file("a.ndjson", [song("5", title="=1+1", artist="@A"), song("6", -1, title="'=x", artist="“B”")]))
+    imported(file("a.ndjson", [song("5", title="=1+1", artist="@A"), song("6", -1, title="'=x", artist="\uff1dB")]))
     before = exported()
 
     outcome = likewise("export", "--format", "csv")
 
     assert outcome.out.startswith("\ufefftype,id,value,time,title,artist,album,isrc,musicbrainz_id\r\n")
     assert "songs,5,like,2020-01-01T00:00:00.000Z,'=1+1,'@A,,,\r\n" in outcome.out
+    assert "songs,6,dislike,2020-01-01T00:00:00.000Z,''=x,'\uff1dB,,,\r\n" in outcome.out
     likewise("listener", "add", "ben")
     likewise("import", "--listener", "ben", file("a.csv", outcome.out.encode()))
     assert exported("--listener", "ben") == before

@@ -12,8 +12,8 @@ from likewise.transfer.formats.streams import ROW_BYTES_MAX, Unreadable, lines_o
 
 COLUMNS_MAX = 1_000
 
-# A cell that a spreadsheet may take for a formula, perhaps guarded already.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+# A cell that a spreadsheet may take for a formula, perhaps guarded already; some take the wide signs of East Asia too.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 class Record(NamedTuple):
