@@ -27,7 +27,7 @@ IN_QUERY = f"postgresql://127.0.0.1:1/likewise?user=ada&password={PASSWORD}"
 def test_a_password_on_the_command_line_is_warned_of_and_not_repeated(likewise, url, flag, arguments):
     outcome = likewise(*arguments, url)
 
-    assert f"warning: everybody on this machine can read the password after {flag}" in outcome.err
+    assert outcome.err.count(f"warning: everybody on this machine can read the password after {flag}") == 1
     assert PASSWORD not in outcome.out + outcome.err
 
 
@@ -72,6 +72,15 @@ def test_a_url_that_cannot_be_understood_is_refused_and_shown_without_its_passwo
 
         assert (outcome.code == 0) == (command[0] == "config")
         assert PASSWORD not in outcome.out + outcome.err
+
+
+def test_nor_is_it_by_the_service(likewise, monkeypatch):
+    monkeypatch.setenv("LIKEWISE_DATABASE", WITH_PASSWORD)
+
+    outcome = likewise("serve")
+
+    assert outcome.err.startswith("error: PostgreSQL cannot be reached")
+    assert "--database" not in outcome.err
 
 
 @pytest.mark.parametrize(

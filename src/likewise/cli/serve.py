@@ -1,5 +1,6 @@
 """`likewise serve`: the service in production."""
 
+import asyncio
 import logging
 import os
 from datetime import UTC, datetime
@@ -8,8 +9,9 @@ from typing import Any
 import click
 
 from likewise.cli import variables
-from likewise.cli.common import database_option, database_url, on_store
+from likewise.cli.common import database_option, database_url, opened_store
 from likewise.config import Settings, read_settings, unknown_variables
+from likewise.domain import DeveloperKey
 from likewise.errors import BadSetting
 from likewise.logs import configure
 
@@ -55,8 +57,7 @@ def _check_keys(settings: Settings) -> None:
     has made it for us. A SQLite file is not, for its path may be misspelled.
     """
     may_begin = bool(settings.admin_token) and not settings.database.startswith("sqlite:")
-    keys = on_store(settings.database, lambda admin: admin.keys(), create=may_begin)
-    if any(key.revoked is None for key in keys):
+    if any(key.revoked is None for key in asyncio.run(_keys(settings.database, create=may_begin))):
         return
     if not settings.admin_token:
         raise BadSetting(
@@ -64,3 +65,8 @@ def _check_keys(settings: Settings) -> None:
             "register one: `likewise key add AuthKey_ABC123DEFG.p8 --team-id DEF123GHIJ`",
         )
     logger.warning("no developer key is registered, so nobody but the operator is let in until one is")
+
+
+async def _keys(url: str, *, create: bool) -> list[DeveloperKey]:
+    async with opened_store(url, create=create) as store:
+        return await store.developer_keys()
