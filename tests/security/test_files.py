@@ -15,6 +15,7 @@ from likewise.errors import BadFile, BadSetting
 from likewise.serving.addresses import open_socket
 from likewise.stores import open_store
 from likewise.tokens import generate_private_key
+from likewise.transfer import links, reporting
 from likewise.transfer.links import LINKS_MAX, followed
 from likewise.transfer.reporting import replacing
 from tests.house import KEY_ID, TEAM_ID
@@ -193,6 +194,18 @@ def test_an_export_is_written_into_no_strangers_pipe(tmp_path):
 def planted(path, target):
     path.symlink_to(target)
     os.lchown(path, STRANGER, STRANGER)
+
+
+def test_what_is_a_strangers_is_told_apart_without_being_root(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to("target")
+    os.mkfifo(tmp_path / "pipe")
+    for room in (links, reporting):
+        monkeypatch.setattr(room, "is_strangers", lambda _path: True)
+
+    with pytest.raises(BadFile, match="is a link that somebody else has put there"):
+        followed(tmp_path / "link")
+    with pytest.raises(BadFile, match="belongs to somebody else"), replacing(tmp_path / "pipe"):
+        pass
 
 
 def test_a_link_of_ours_is_followed_to_where_it_leads(tmp_path):
