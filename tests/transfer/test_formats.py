@@ -563,6 +563,15 @@ def test_a_playlist_of_ours_tells_values_and_times():
     assert isinstance(wrong, BadRow)
 
 
+@pytest.mark.parametrize("identifier", [None, 5, [], [None, 5, {}]])
+def test_a_track_of_a_playlist_may_have_no_identifier(identifier):
+    track = {"title": "T", "creator": "A", "identifier": identifier}
+
+    [row] = read("jspf", json.dumps({"playlist": {"track": [track]}}).encode())
+
+    assert row == Row(1, Kind.SONG, "", Value.LIKE, None, Names("T", "A"))
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

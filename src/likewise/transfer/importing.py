@@ -278,8 +278,7 @@ def _windows(said: Iterator[Said], place: Callable[[], int]) -> Iterator[list[Sa
         window.append(BadRow(error.line, error.reason))
     except Broken as error:
         window.append(BadRow(line + 1, str(error)))
-    if window:
-        yield window
+    yield window
 
 
 def _sort(window: list[Said]) -> None:
