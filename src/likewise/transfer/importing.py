@@ -1,7 +1,7 @@
 """Taking likes in: rows, however they came, become ratings with their own times.
 
-Rows for one item are applied in their order, each on its own: what one of them says is done or not done, and what is done stays.
-To import a file again changes nothing.
+Rows for one item are applied in their order, each on its own: what one of them says is done or not done, and what is
+done stays. To import a file again changes nothing.
 """
 
 import asyncio
