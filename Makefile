@@ -7,7 +7,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --generate-hashes -
 
 # Where a target's own output belongs to its program, what happens before goes to stderr.
 .SILENT:
-.PHONY: help install run test check format reference lock bench torture fuzz
+.PHONY: help install run test check format reference lock bench rivals torture fuzz
 
 help: ## Show this list.
 	awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,9 +52,15 @@ lock: ## Pin the newest versions by version and hash; make lock UPGRADE= keeps w
 	$(COMPILE) --constraints requirements/dev.lock --extra postgres pyproject.toml -o requirements/serve.lock
 	$(COMPILE) --constraints requirements/dev.lock --group pyproject.toml:build -o requirements/build.lock
 	$(COMPILE) --python-version 3.11 --constraints requirements/dev.lock --group pyproject.toml:fuzz -o requirements/fuzz.lock
+	$(COMPILE) --constraints requirements/dev.lock --extra server --group bench pyproject.toml -o requirements/bench.lock
 
-bench: install ## Measure against nginx and an empty application (needs wrk, nginx and two cores).
-	$(BIN)/python benchmarks/serving.py $(ARGS)
+bench: install ## Measure next to others (needs wrk and two cores); make bench ARGS='--whole --write'
+	exec $(BIN)/python -m benchmarks.serving $(ARGS)
+
+rivals: install ## Set up in .venv-bench what make bench compares with (needs npm for the mock).
+	$(PYTHON) -m venv .venv-bench >&2
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock >&2
+	npm install --silent --no-audit --no-fund --prefix .venv-bench/prism @stoplight/prism-cli@5.16.0 >&2
 
 torture: install ## Kill the service and its database 200 times under load and check every answer.
 	exec $(BIN)/python -m tests.torture $(ARGS)

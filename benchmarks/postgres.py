@@ -25,7 +25,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -35,31 +34,31 @@ from typing import Any, NamedTuple
 
 import apsw
 import asyncpg
-from benchmarks.serving import (
+from benchmarks.measuring import (
     CONNECTIONS,
     INSTALL,
     WARM_UP_SECONDS,
+    Cores,
     Rival,
     Run,
+    allotted,
     fail,
     first_words,
+    port_of,
     positive,
+    postgres_on,
     processor_model,
-    processor_seconds,
     run_wrk,
     running_on,
-    seed,
     spread,
     stderr,
     sync_milliseconds,
+    workplace,
 )
+from benchmarks.seeding import seed, write_requests
 from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
-from tests.contract.postgres_server import embedded_server
-
-CORES_FOR_OTHERS_MIN = 4
-"""With so many cores, PostgreSQL has one that it shares with nobody."""
 
 GET_ONE, PUT = "GET one", "PUT"
 NAIVE, POSTGRES, POSTGRES_2, SQLITE, SQLITE_2 = (
@@ -78,25 +77,7 @@ SERVICES = {
 }
 
 
-class Turn(NamedTuple):
-    """One run, and what it cost PostgreSQL per request, None where nobody knows."""
-
-    run: Run
-    database_microseconds: float | None
-
-
-Round = dict[tuple[str, str], Turn]
-
-
-class Cores(NamedTuple):
-    """Who has which, as taskset(1) names them."""
-
-    services: list[int]
-    database: int
-    wrk: int
-
-    def of(self, workers: int) -> str:
-        return ",".join(map(str, self.services[:workers]))
+Round = dict[tuple[str, str], Run]
 
 
 class Databases(NamedTuple):
@@ -111,15 +92,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if shutil.which("wrk") is None:
         fail("wrk is not installed; it sends the requests", f"install it with {INSTALL}")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        fail("there is one core only, and the service and wrk need one each", "run it on a machine with two cores")
     try:
         with ExitStack() as stack:
-            folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="likewise-benchmark-", dir=arguments.folder))
-            )
-            allotment = allotted(cores)
+            folder = stack.enter_context(workplace(arguments.folder))
+            allotment = allotted()
             with _slow_disk(folder, arguments.sync) if arguments.sync else nullcontext():
                 databases = _databases(stack, folder, arguments.url, allotment)
             described = asyncio.run(_described(databases.urls[POSTGRES], sync_milliseconds(folder), allotment))
@@ -144,35 +120,17 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def allotted(cores: list[int]) -> Cores:
-    """Deal the cores out: one for wrk, one for PostgreSQL where there are four, the rest for the services."""
-    *services, last = cores
-    if len(cores) >= CORES_FOR_OTHERS_MIN:
-        *services, database = services
-        return Cores(services, database, last)
-    return Cores(services, last, last)
-
-
 def _databases(stack: ExitStack, folder: Path, url: str | None, cores: Cores) -> Databases:
     pid = 0
     if url is None:
-        url, pid = stack.enter_context(_postgres_on(cores.database))
+        url, pid = stack.enter_context(postgres_on(cores.database))
     stderr.print("Writing 200,000 ratings …")
-    asyncio.run(seed(url, folder / "postgresql"))
-    asyncio.run(seed(f"sqlite:///{folder}/1.db", folder / "sqlite"))
+    private_key = write_requests(folder)
+    asyncio.run(seed(url, private_key))
+    asyncio.run(seed(f"sqlite:///{folder}/1.db", private_key))
     shutil.copy(folder / "1.db", folder / "2.db")  # no two services share a file
     sqlite = {SQLITE: f"sqlite:///{folder}/1.db", SQLITE_2: f"sqlite:///{folder}/2.db"}
     return Databases(dict.fromkeys((NAIVE, POSTGRES, POSTGRES_2), url) | sqlite, pid)
-
-
-@contextmanager
-def _postgres_on(core: int) -> Iterator[tuple[str, int]]:
-    """Run PostgreSQL on one core; it inherits it from this process, which then has its own back."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    with embedded_server() as server:
-        os.sched_setaffinity(0, before)
-        yield server.get_uri("postgres"), server.get_pid()
 
 
 @contextmanager
@@ -202,13 +160,10 @@ def _measure(
         for name, (kind, workers) in SERVICES.items()
     ]
 
-    def turn(rival: Rival, requests: str, seconds: int, number: int) -> Turn:
-        listeners = folder / ("sqlite" if rival.name in {SQLITE, SQLITE_2} else "postgresql")
-        before = _database_seconds(databases)
-        run = run_wrk(rival._replace(requests=requests), listeners, seconds=seconds, seed=number, core=cores.wrk)
-        spent = _database_seconds(databases) - before
-        is_known = databases.pid and databases.urls[rival.name].startswith("postgres")
-        return Turn(run, spent / (run.requests_per_second * seconds) * 1e6 if is_known else None)
+    def turn(rival: Rival, requests: str, seconds: int, number: int) -> Run:
+        has_postgres = databases.urls[rival.name].startswith("postgres")
+        rival = rival._replace(requests=requests, database_pid=databases.pid if has_postgres else 0)
+        return run_wrk(rival, folder, seconds=seconds, seed=number, core=cores.wrk)
 
     asked = [(GET_ONE, "get"), (PUT, "put")]
     for rival in track(rivals, "Warming up …", console=stderr):
@@ -224,14 +179,7 @@ def _measure(
 def _started(stack: ExitStack, cores: str, kind: str, url: str, workers: int) -> tuple[int, int]:
     command = [sys.executable, "-m", "benchmarks.server", kind, url, str(workers)]
     process = stack.enter_context(running_on(cores, command))
-    port = process.stdout.readline() if process.stdout else ""
-    if not port:
-        fail(f"the server ({kind}) did not start", "what it had to say about it stands above")
-    return int(port), process.pid
-
-
-def _database_seconds(databases: Databases) -> float:
-    return processor_seconds(databases.pid) if databases.pid else 0.0
+    return port_of(process, kind), process.pid
 
 
 # Showing
@@ -277,13 +225,11 @@ def _turns_table(rounds: list[Round]) -> Table:
     for title in ("requests/s", "processor µs/request", "PostgreSQL's µs", "p50 ms", "p99 ms", "memory MB"):
         table.add_column(title, justify="right", no_wrap=True)
     for asked, name in rounds[0]:
-        turns = [each[asked, name] for each in rounds]
-        speed, processor, *rest = (
-            spread(column, digits)
-            for column, digits in zip(zip(*(turn.run for turn in turns), strict=True), (0, 1, 2, 2, 1), strict=True)
-        )
-        theirs = [turn.database_microseconds for turn in turns if turn.database_microseconds is not None]
-        table.add_row(f"{asked}, {name}", speed, processor, spread(theirs, 1) if theirs else "", *rest)
+        columns = zip(*(each[asked, name] for each in rounds), strict=True)
+        cells = [spread(column, digits) for column, digits in zip(columns, (0, 1, 2, 2, 1, 1), strict=True)]
+        speed, processor, *rest, theirs = cells
+        is_known = rounds[0][asked, name].database_microseconds
+        table.add_row(f"{asked}, {name}", speed, processor, theirs if is_known else "", *rest)
     return table
 
 
@@ -313,13 +259,13 @@ def _ratios_table(rounds: list[Round]) -> Table:
     return table
 
 
-def _work(turn: Turn) -> float:
+def _work(run: Run) -> float:
     """Return the processor time of a request, PostgreSQL's included where it is known."""
-    return turn.run.processor_microseconds + (turn.database_microseconds or 0)
+    return run.processor_microseconds + run.database_microseconds
 
 
 def _ratio(asked: str, one: str, other: str) -> Callable[[Round], float]:
-    return lambda each: each[asked, one].run.requests_per_second / each[asked, other].run.requests_per_second
+    return lambda each: each[asked, one].requests_per_second / each[asked, other].requests_per_second
 
 
 if __name__ == "__main__":

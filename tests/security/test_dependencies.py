@@ -27,7 +27,8 @@ def stated():
     for extra, texts in project["optional-dependencies"].items():
         found |= dict.fromkeys(named(texts), f"`likewise[{extra}]`")
     development = (named(groups["build"]) | named(groups["dev"])) - found.keys()
-    return found | dict.fromkeys(development, "development") | dict.fromkeys(named(groups["fuzz"]), "fuzzing")
+    found |= dict.fromkeys(development, "development")
+    return found | dict.fromkeys(named(groups["fuzz"]), "fuzzing") | dict.fromkeys(named(groups["bench"]), "benchmarks")
 
 
 def test_each_dependency_is_written_down_where_it_belongs_and_no_other_is():
@@ -44,7 +45,7 @@ def test_each_has_a_reason():
 
 def test_each_group_and_extra_is_looked_at():
     assert set(PYPROJECT["project"]["optional-dependencies"]) == {"server", "postgres"}
-    assert set(PYPROJECT["dependency-groups"]) == {"build", "dev", "fuzz"}
+    assert set(PYPROJECT["dependency-groups"]) == {"bench", "build", "dev", "fuzz"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
