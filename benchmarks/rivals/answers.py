@@ -71,6 +71,7 @@ class Asker:
             Question("PUT", old, _rating(1)),
             Question("GET", old),
             Question("PUT", old, _rating(2)),
+            Question("GET", old),
             Question("GET", old, has_tokens=False),
         ]
 
