@@ -142,3 +142,24 @@ def draw_serving(measured: Measured) -> None:
             "the server on one core, 64 connections; more is better; median, least … most of the rounds",
             panels,
         )
+
+
+def draw_growth(measured: Measured) -> None:
+    """Draw the requests a second by what there is in the database."""
+    panels = [
+        Panel(
+            f"{title}, a second, by ratings and listeners",
+            [
+                Bar(
+                    name.removeprefix(prefix),
+                    [each[name].requests_per_second for each in measured.rounds],
+                    is_ours=True,
+                )
+                for name in measured.rounds[0]
+                if name.startswith(prefix)
+            ],
+        )
+        for prefix, title in (("GET one, ", "GET one rating"), ("PUT, ", "PUT one rating, on disk when answered"))
+    ]
+    subtitle = "one core, SQLite, 64 connections; more is better; median, least … most of the rounds"
+    draw("growth", "Likewise as it grows", subtitle, panels)

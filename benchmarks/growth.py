@@ -98,7 +98,7 @@ def main() -> None:
     if arguments.write:
         save("growth", measured)
         keep("sizes", {size.name: [size.bytes_each, size.start_seconds] for size in sizes})
-        _draw(measured, sizes)
+        charts.draw_growth(measured)
         documents.renew("growth", text)
 
 
@@ -243,22 +243,6 @@ def _ratios(rounds: list[Round], asked: str, size: Size, first: Size) -> list[fl
         each[f"{asked}, {size.name}"].requests_per_second / each[f"{asked}, {first.name}"].requests_per_second
         for each in rounds
     ]
-
-
-def _draw(measured: Measured, sizes: list[Size]) -> None:
-    panels = [
-        charts.Panel(
-            f"{title}, a second, by ratings and listeners",
-            [charts.Bar(size.name, _speeds(measured.rounds, f"{asked}, {size.name}"), is_ours=True) for size in sizes],
-        )
-        for asked, title in (("GET one", "GET one rating"), ("PUT", "PUT one rating, on disk when answered"))
-    ]
-    charts.draw(
-        "growth",
-        "Likewise as it grows",
-        "one core, SQLite, 64 connections; more is better; median, least … most of the rounds",
-        panels,
-    )
 
 
 if __name__ == "__main__":

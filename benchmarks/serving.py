@@ -92,6 +92,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if arguments.again:
         _write(load("serving"))
+        charts.draw_growth(load("growth"))
         return
     if shutil.which("wrk") is None:
         fail("wrk is not installed; it sends the requests", f"install it with {INSTALL}")
@@ -137,7 +138,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, default=Path.cwd(), help="where to put the databases; on a real disk (default: here)"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--write is for whole tables, not for --only some of it")
+    return arguments
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
