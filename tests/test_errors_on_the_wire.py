@@ -364,6 +364,9 @@ async def test_a_malformed_language_is_refused_before_the_lack_of_a_rating(house
     [
         ("/v1/me/library/library-songs?l=x&limit=0", "40008"),
         ("/v1/me/library/songs?l=x&limit=0", "40005 l"),
+        ("/v1/me/library/songs?l=x&ids=", "40005 l"),
+        ("/v1/me/library/songs?offset=x&limit=0&ids=", "40005 ids"),
+        ("/v1/me/library/songs?ids=i.a&limit=0", "40005 limit"),
         ("/v1/me/library/songs?limit=0&offset=x", "40005 limit"),
         ("/v1/me/library/songs?offset=x", "40005 offset"),
         ("/v1/me/library?l=x", "40005 l"),
@@ -377,6 +380,8 @@ async def test_a_malformed_language_is_refused_before_the_lack_of_a_rating(house
         ("/v1/catalog/us/songs/1/library", "40403"),
         ("/v1/storefronts?l=x&limit=0", "40005 l"),
         ("/v1/storefronts?l=x&ids=", "40005 l"),
+        ("/v1/storefronts?offset=x&limit=0&ids=", "40005 ids"),
+        ("/v1/storefronts?ids=us&limit=0", "40005 limit"),
         ("/v1/storefronts?limit=0&offset=x", "40005 limit"),
         ("/v1/storefronts/zz?l=x", "40005 l"),
         ("/v1/storefronts/zz", "40400"),

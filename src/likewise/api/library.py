@@ -56,12 +56,12 @@ class Library:
     async def get_many(self, listener: Listener, request: Request, type: str) -> Response:
         kind = library_kind_of(type)
         language = language_for(listener, request.query)
+        ids = ids_of(request.query, ids_max=self._ids_max) if request.query.all("ids") else None
         window = window_of(request.query)
-        if request.query.all("ids"):
-            items = items_of(kind, ids_of(request.query, ids_max=self._ids_max))
-            found = await self._store.library_items(listener, items)
-            return personal_document(wire.encode_library_items(found), language)
-        return await self._get_page(listener, request, kind, window, language)
+        if ids is None:
+            return await self._get_page(listener, request, kind, window, language)
+        found = await self._store.library_items(listener, items_of(kind, ids))
+        return personal_document(wire.encode_library_items(found), language)
 
     async def _get_page(
         self, listener: Listener, request: Request, kind: Kind, window: Window, language: str

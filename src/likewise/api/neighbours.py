@@ -38,9 +38,10 @@ class Neighbours:
         query = request.query
         tag = query.last("l")
         choose_language(tag, ())  # refuses a malformed tag before anything else is looked at
+        ids = ids_of(query, ids_max=self._ids_max) if query.all("ids") else None
         limit, offset = window_of(query)
-        if query.all("ids"):
-            shown = [STOREFRONTS[id] for id in ids_of(query, ids_max=self._ids_max) if id in STOREFRONTS]
+        if ids is not None:
+            shown = [STOREFRONTS[id] for id in ids if id in STOREFRONTS]
             return document(wire.encode_storefronts(shown), choose_language(tag, shown))
         total = len(STOREFRONTS)
         end = total if limit is None else offset + limit
