@@ -84,7 +84,7 @@ def test_names_come_through_a_pipe_too(likewise, monkeypatch):
     os.close(writing)
     monkeypatch.setattr("likewise.cli.names.opened", lambda _name: nullcontext(reading))
 
-    assert likewise("names", "load", "-") == (0, "", "learned 1 names\n")
+    assert likewise("names", "load", "-") == (0, "", "learned 1 name\n")
     os.close(reading)
 
 

@@ -261,7 +261,7 @@ class TestPush:
         apple.add("songs", "i.mine")
         write(tmp_path, [{"type": "library-songs", "id": id, "value": 1} for id in ("i.mine", "i.other")])
 
-        assert likewise("push", "likes.ndjson")[2] == "wrote 1 ratings; 0 were there already, 1 absent\n"
+        assert likewise("push", "likes.ndjson")[2] == "wrote 1 rating; 0 were there already, 1 absent\n"
         assert apple.ratings == {("library-songs", "i.mine"): 1}
 
     def test_what_the_server_refuses_is_said_and_the_rest_goes_on(self, likewise, apple, tmp_path):
@@ -272,7 +272,7 @@ class TestPush:
 
         assert code == 0
         assert err.count("was refused: ") == 5
-        assert err.endswith("wrote 1 ratings; 0 were there already, 7 refused\n")
+        assert err.endswith("wrote 1 rating; 0 were there already, 7 refused\n")
 
     def test_the_last_line_about_an_item_counts_and_others_are_passed_over(self, likewise, apple, tmp_path):
         song = {"type": "songs", "id": "1"}

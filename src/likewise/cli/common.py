@@ -11,7 +11,7 @@ import click
 
 from likewise.admin import Admin
 from likewise.app import now
-from likewise.cli.output import database_option, json_option, show, tell, when
+from likewise.cli.output import counted, database_option, json_option, show, tell, when
 from likewise.config import hide_password, read_settings
 from likewise.domain import key_id_of
 from likewise.errors import BadKey, BadName, BadSetting
@@ -29,6 +29,7 @@ key_id_option = click.option(
 team_id_option = click.option("--team-id", required=True, help="The developer team, 10 letters and digits.")
 
 __all__ = [
+    "counted",
     "database_option",
     "json_option",
     "now",

@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import click
 
 from likewise import __version__
 from likewise.cli.common import (
+    counted,
     database_option,
     database_url,
     json_option,
@@ -30,7 +31,8 @@ from likewise.cli.progress import Bars, bars
 from likewise.cli.terminal import harmless
 from likewise.errors import BadFile, BadSetting
 from likewise.ndjson import Lines
-from likewise.records import ListenerRecord, RatingRecord, Record
+from likewise.records import Counter, ListenerRecord, RatingRecord, Record
+from likewise.store import Store
 from likewise.stores import schema_version, sqlite_path
 from likewise.stores.sqlite.files import MAGIC, back_up, take_out
 from likewise.transfer import backups
@@ -96,11 +98,7 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
 
 
 def _said(ratings: int, listeners: int) -> str:
-    return f"{_counted(ratings, 'rating')} of {_counted(listeners, 'listener')}, tombstones included"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{counted(ratings, 'rating')} of {counted(listeners, 'listener')}, tombstones included"
 
 
 def _write_to_stdout(lines: bytes) -> None:
@@ -223,7 +221,7 @@ async def _load(url: str, pages: AsyncIterator[Sequence[Record]], *, replace: bo
     counts: dict[type[Record], int] = {ListenerRecord: 0, RatingRecord: 0}
     first = await anext(pages)  # what is no backup is refused before the database is opened, and perhaps begun
 
-    async def counted() -> AsyncGenerator[Sequence[Record]]:
+    async def tallied() -> AsyncGenerator[Sequence[Record]]:
         page: Sequence[Record] | None = first
         while page is not None:
             for kind in counts:
@@ -231,9 +229,40 @@ async def _load(url: str, pages: AsyncIterator[Sequence[Record]], *, replace: bo
             yield page
             page = await anext(pages, None)
 
-    async with opened_store(url, create=True, alone=True) as store:
-        await store.load(backups.in_new_eras(counted(), lambda: secrets.randbelow(_ERAS) + 1), replace=replace)
+    async with _begun_store(url) as store:
+        await store.load(backups.in_new_eras(tallied(), lambda: secrets.randbelow(_ERAS) + 1), replace=replace)
     return counts
+
+
+@asynccontextmanager
+async def _begun_store(url: str) -> AsyncGenerator[Store]:
+    """Open a store alone; where there was no file and the work fails, leave none."""
+    new_path = _path_of_none(url)
+    async with opened_store(url, create=True, alone=True) as store:
+        try:
+            yield store
+        except BaseException:
+            # Somebody may have begun it and gone between our look and our opening it: what holds anything stays.
+            if new_path is not None and await _is_empty(store):
+                _remove_database(new_path)
+            raise
+
+
+def _path_of_none(url: str) -> str | None:
+    """Return the path of a SQLite URL where there is no file yet."""
+    path = sqlite_path(url)
+    return None if path is None or Path(path).exists() else path
+
+
+async def _is_empty(store: Store) -> bool:
+    async with store.snapshot() as snapshot:
+        counts = await snapshot.counts()
+    return not any(count for record, count in counts.items() if record is not Counter)
+
+
+def _remove_database(path: str) -> None:
+    for suffix in _PARTS_OF_A_DATABASE:
+        Path(path + suffix).unlink(missing_ok=True)
 
 
 # Check
@@ -256,7 +285,7 @@ def check(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
     else:
         show([{"records": name, "number": number} for name, number in counts.items()], as_json=False, empty="")
         for text, rows in findings:
-            click.echo(harmless(f"{rows} {text}"))
+            click.echo(harmless(f"{counted(rows, 'row')}: {text}"))
         click.echo("nothing contradicts itself" if not findings else "the database is not whole", err=True)
     if findings:
         sys.exit(1)
@@ -288,7 +317,7 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
     with bars() as shown:
         copied = asyncio.run(_copy(from_url, target, shown))
     digest = copied.sha256.hex()
-    written = _counted(copied.written, "record")
+    written = counted(copied.written, "record")
     tell(
         {"written": copied.written, "records": copied.records, "sha256": digest},
         as_json=as_json,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from likewise.cli.common import database_option, json_option, now, on_bare_store, show
+from likewise.cli.common import counted, database_option, json_option, now, on_bare_store, show
 from likewise.cli.terminal import harmless
 from likewise.domain import KINDS, Keep, Kind, Listener, Value
 from likewise.errors import BadFile, BadSetting
@@ -153,20 +153,14 @@ class _Trouble:
         for sentence in self._shown:
             click.echo(f"warning: {sentence}", err=True)
         if self._passed_over:
-            click.echo(
-                f"note: {_counted(self._passed_over, 'other file holds', 'other files hold')} no likes", err=True
-            )
+            click.echo(f"note: {counted(self._passed_over, 'other file holds', 'other files hold')} no likes", err=True)
         where = f"see {report}" if report else "list what did not go in with --report FILE"
         if unmatched:
-            rows = _counted(unmatched, "row names", "rows name")
+            rows = counted(unmatched, "row names", "rows name")
             click.echo(f"note: {rows} what nothing here is called, or more than one; {where}", err=True)
         if self._bad:
-            bad = _counted(self._bad, "row or file", "rows or files")
+            bad = counted(self._bad, "row or file", "rows or files")
             raise BadFile(f"{bad} could not be read, all others were", where)
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 @contextmanager
@@ -233,7 +227,7 @@ def export(listener: str | None, format: str, only: str | None, out: Path | None
     sys.stdout.flush()
     where = f" to {out}" if out else ""
     left_out = f", left out {tally.left_out} that {_why_left_out(format, only)}" if tally.left_out else ""
-    click.echo(f"exported {_counted(tally.written, 'rating', 'ratings')}{where}{left_out}", err=True)
+    click.echo(f"exported {counted(tally.written, 'rating')}{where}{left_out}", err=True)
 
 
 async def _copy(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:

@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 import click
 
-from likewise.cli.common import database_option, json_option, on_bare_store, show, tell
+from likewise.cli.common import counted, database_option, json_option, on_bare_store, show, tell
 from likewise.cli.files import opened, pieces
 from likewise.cli.progress import bars
 from likewise.cli.terminal import harmless
@@ -51,12 +51,14 @@ def load(file: str, database: str | None, as_json: bool) -> None:  # noqa: FBT00
                 return await learn(store, stream, on_bad=note, on_batch=lambda kept: shown.reach("names", kept, kept))
 
         learned = on_bare_store(database, work)
-    tell(learned._asdict(), as_json=as_json, sentence=f"learned {learned.names:,} names")
+    tell(learned._asdict(), as_json=as_json, sentence=f"learned {counted(learned.names, 'name')}")
     for reason in reasons:
         click.echo(f"warning: {reason}", err=True)
     if learned.bad:
-        what = "1 row" if learned.bad == 1 else f"{learned.bad:,} rows"
-        raise BadFile(f"{what} of {Path(file).name} made no sense, all others are in", "mend them, and load it again")
+        raise BadFile(
+            f"{counted(learned.bad, 'row')} of {Path(file).name} made no sense, all others are in",
+            "mend them, and load it again",
+        )
 
 
 async def _stream(handle: int) -> IO[bytes]:

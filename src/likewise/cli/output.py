@@ -51,6 +51,11 @@ def _show_table(rows: Sequence[dict[str, Any]]) -> None:
         click.echo(line.rstrip())
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Say how many there are of a thing: `1 rating`, `1,200 ratings`; `many` where that is more than an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def tell(facts: dict[str, Any], *, as_json: bool, sentence: str) -> None:
     """Print what was done: an object on stdout for machines, a sentence on stderr for people."""
     if as_json:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from likewise.cli.calling import Access, calling_with, find_access, per_second_option, server_options
-from likewise.cli.output import database_option, json_option, progress, tell
+from likewise.cli.output import counted, database_option, json_option, progress, tell
 from likewise.client import Client, LibraryItem
 from likewise.client.accounts import KINDS, Found, Place, walk
 from likewise.client.answers import is_path
@@ -82,7 +82,8 @@ def pull(
         else:
             _pull_into_database(client, database, listener or "", tally)
     facts = {"items": tally.items, "ratings": tally.ratings}
-    tell(facts, as_json=as_json, sentence=f"pulled {tally.ratings:,} ratings, of {tally.items:,} items in the library")
+    said = f"pulled {counted(tally.ratings, 'rating')}, of {counted(tally.items, 'item')} in the library"
+    tell(facts, as_json=as_json, sentence=said)
 
 
 # Into a file
@@ -161,7 +162,7 @@ def _pull_into_file(client: Client, draft: _Draft, tally: _Tally) -> None:
                 size, tally.items, tally.ratings, tally.items_of_kind = begun["done"]
                 file.truncate(size)
                 file.seek(size)
-                click.echo(f"going on at {place.kind.type}, after {tally.items:,} items", err=True)
+                click.echo(f"going on at {place.kind.type}, after {counted(tally.items, 'item')}", err=True)
             for found in walk(client, place):
                 file.write(encode_lines(_lines_of(found)))
                 tally.count(place, found)

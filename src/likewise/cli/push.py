@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from likewise.cli.calling import calling_with, find_access, per_second_option, server_options
-from likewise.cli.output import database_option, json_option, progress, show, tell
+from likewise.cli.output import counted, database_option, json_option, progress, show, tell
 from likewise.client import Client
 from likewise.client.accounts import Difference, compare
 from likewise.domain import KINDS, Item, Value
@@ -91,7 +91,9 @@ class _Pushing:
                 for difference in compared.different:
                     self._put(difference)
         except (LikewiseError, KeyboardInterrupt):
-            click.echo(f"wrote {self._counts['written']:,} ratings before that; run it again to go on", err=True)
+            click.echo(
+                f"wrote {counted(self._counts['written'], 'rating')} before that; run it again to go on", err=True
+            )
             raise
 
     def _put(self, difference: Difference) -> None:
@@ -120,7 +122,7 @@ class _Pushing:
     def sentence(self) -> str:
         counts = self._counts
         more = "".join(f", {counts[name]:,} {name}" for name in ("absent", "refused") if counts[name])
-        return f"wrote {counts['written']:,} ratings; {counts['same']:,} were there already{more}"
+        return f"wrote {counted(counts['written'], 'rating')}; {counts['same']:,} were there already{more}"
 
 
 def _row(difference: Difference, *, as_json: bool) -> dict[str, Any]:
