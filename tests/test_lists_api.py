@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,17 @@ from likewise.app import App
 from likewise.config import Settings
 from likewise.domain import Change, Item, ItemName, Kind, Value
 from likewise.forgetting import forget
-from tests.house import FORBIDDEN, LIKE_BODY, MONDAY, PATH_NOT_FOUND, RATABLE, ask, error_of, is_empty_401
+from tests.house import (
+    FORBIDDEN,
+    LIKE_BODY,
+    MONDAY,
+    PATH_NOT_FOUND,
+    RATABLE,
+    ask,
+    error_of,
+    is_empty_401,
+    named_headers,
+)
 
 LIKE, DISLIKE = Value.LIKE, Value.DISLIKE
 ALL = "/v1/me/ratings"
@@ -748,6 +759,44 @@ async def test_without_extensions_no_name_is_told(plain_client, house, store):
         b'{"data":[{"id":"907242702","type":"ratings","href":"/v1/me/ratings/songs/907242702","attributes":{"value":1},'
         b'"relationships":{"content":{"data":[{"id":"907242702","type":"songs","href":"/v1/catalog/us/songs/907242702"}]}}}]}'
     )
+
+
+APPLES = [
+    ("PUT", "/v1/me/ratings/songs/1?include=content"),
+    ("GET", "/v1/me/ratings/songs/1"),
+    ("GET", "/v1/me/ratings/songs/1?include=content"),
+    ("GET", "/v1/me/ratings/songs?ids=2,1,1,i.1&include=content&l=es-MX"),
+    ("GET", "/v1/me/ratings/songs"),
+    ("GET", "/v1/me/ratings/songs/2"),
+    ("GET", "/v1/me/ratings/songs/i.1"),
+    ("GET", "/v1/me/ratings/songs?ids=1&l=!"),
+    ("POST", "/v1/me/ratings/songs/1"),
+    ("POST", "/v1/me/library?ids[songs]=1"),
+    ("GET", "/v1/me/library/songs?limit=1"),
+    ("GET", "/v1/me/favorites"),
+    ("DELETE", "/v1/me/favorites?ids[songs]=2"),
+    ("GET", "/v1/me/storefront"),
+    ("GET", "/v1/storefronts?ids=us"),
+    ("GET", "/v1/test"),
+    ("OPTIONS", "/v1/me/ratings/songs/1"),
+    ("DELETE", "/v1/me/ratings/songs/2"),
+    ("GET", "/v1/me/ratings-of-mine"),
+]
+
+
+@pytest.mark.parametrize(("method", "target"), APPLES)
+async def test_apples_answers_are_the_same_with_extensions_and_without(client, plain_client, method, target):
+    await client.put("/v1/me/ratings/songs/1", content=LIKE_BODY)
+
+    answers = [await each.request(method, target, content=LIKE_BODY) for each in (client, plain_client)]
+
+    extended, plain = ((each.status_code, named_headers(each), without_error_id(each.content)) for each in answers)
+    assert extended == plain
+
+
+def without_error_id(body: bytes) -> bytes:
+    """Take out the one thing about an error that is new each time."""
+    return re.sub(rb'"id":"[A-Z2-7]{26}"', b'"id":""', body)
 
 
 # Forgetting

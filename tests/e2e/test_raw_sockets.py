@@ -82,7 +82,7 @@ def say(server, said, *, answers_max=1, half_close=False):
             except ConnectionError:
                 piece = b""
             heard += piece
-            statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", heard)]
+            statuses = [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+) ", heard)]
             if not piece:
                 return Answers(statuses, is_closed=True)
             if len(statuses) >= answers_max and select.select([connection], [], [], 0.05)[0] == []:
@@ -178,6 +178,104 @@ def test_requests_in_one_breath_are_answered_in_their_order(server):
     )
 
     assert say(server, said, answers_max=50) == Answers([401, 200] * 25, is_closed=False)
+
+
+def test_an_answer_without_a_body_ends_with_its_head(server, client):
+    """Else whoever waits for the next answer on the same connection would take the one for the other."""
+    client.put(RATED, content=LIKE_BODY)
+    asked = [
+        ("HEAD", RATED, 200),
+        ("HEAD", NEVER_RATED, 404),
+        ("HEAD", "/v1/me/nothing", 404),
+        ("HEAD", "/v1/storefronts", 200),
+        ("HEAD", "/v1/me/ratings.ndjson", 200),
+        ("POST", "/v1/me/favorites?ids[songs]=1", 202),
+        ("OPTIONS", RATED, 204),
+        ("DELETE", RATED, 204),
+        ("HEAD", RATED, 404),
+    ]
+    said = b"".join(head(server, method=method, path=path) for method, path, _ in asked)
+
+    with connect(server) as connection:
+        connection.sendall(said + b"HEAD /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        heard = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    *heads, end = heard.split(b"\r\n\r\n")
+    statuses = [status for _, _, status in asked] + [200]
+    assert [each[:12] for each in heads] == [b"HTTP/1.1 %d" % status for status in statuses]
+    assert end == b""
+
+
+def test_a_target_may_be_a_whole_url(server):
+    """As RFC 9112 has it (section 3.2.2), for the sake of proxies; whose host it names does not matter."""
+    for authority in ("api.music.apple.com", "user@x:443", "[::1]"):
+        path = f"/v1/me/ratings/songs/3?authority={authority}"
+        said = head(server, LENGTH, path=f"https://{authority}{path}") + LIKE_BODY
+
+        assert say(server, said) == Answers([200], is_closed=False)
+        assert say(server, head(server, method="DELETE", path=f"http://{authority}{path}")).statuses == [204]
+
+    assert say(server, head(server, method="GET", path="http://api.music.apple.com")).statuses == [404]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("OPTIONS", "*", 404),
+        ("CONNECT", "api.music.apple.com:443", 404),
+        ("CONNECT", RATED, 405),
+        ("TRACE", RATED, 405),
+        ("get", RATED, 405),
+    ],
+)
+def test_no_method_opens_a_way_elsewhere_or_shows_what_was_sent(server, method, target, status):
+    said = head(server, method=method, path=target) + ANOTHER
+
+    assert say(server, said, answers_max=2) == Answers([status, 401], is_closed=False)
+
+
+def test_http_1_0_is_answered_and_the_connection_closed_unless_the_client_would_keep_it(server):
+    said = head(server, LENGTH, path=RATED, version="1.0") + LIKE_BODY
+    kept = head(server, LENGTH, "Connection: keep-alive", path=RATED, version="1.0") + LIKE_BODY
+
+    assert say(server, said) == Answers([200], is_closed=True)
+    assert say(server, kept + ANOTHER, answers_max=2) == Answers([200, 401], is_closed=False)
+
+
+def test_what_asks_for_another_protocol_is_answered_in_http_1_1(server):
+    for protocol in ("h2c", "websocket"):
+        upgrade = [
+            "Connection: Upgrade, HTTP2-Settings",
+            f"Upgrade: {protocol}",
+            "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+        ]
+
+        said = head(server, *upgrade, method="GET", path="/v1/test") + ANOTHER
+
+        assert say(server, said, answers_max=2) == Answers([200, 401], is_closed=False)
+
+
+def test_http_2_without_asking_first_is_hung_up_on(server):
+    assert say(server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0") == Answers([], is_closed=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(RATED, None), ("/v1/me/ratings/songs/i.1", 400), (f"{RATED}?l=!", 400), ("/v1/me/nothing", 404)],
+)
+def test_a_body_is_asked_for_only_when_it_is_wanted(server, target, status):
+    """Whoever sends `Expect: 100-continue` hears a refusal before the body is on its way."""
+    said = head(server, LENGTH, "Expect: 100-continue", path=target)
+    with connect(server) as connection:
+        connection.sendall(said)
+        first = connection.recv(65_536)
+
+        if status is not None:
+            assert first.startswith(b"HTTP/1.1 %d " % status)
+            return
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(LIKE_BODY)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
