@@ -99,8 +99,7 @@ def item_of(kind: Kind, id: str) -> Item:
 
 def items_of(kind: Kind, ids: list[str]) -> list[Item]:
     """Name items, leaving out ids that are malformed or of another namespace, as GET many does."""
-    has_id = kind.has_id
-    return [Item(kind, id) for id in ids if has_id(id)]
+    return [Item(kind, id) for id in filter(kind.has_id, ids)]
 
 
 class Value(IntEnum):

@@ -59,21 +59,23 @@ logger = logging.getLogger("likewise")
 
 _CATALOG_RATING = "SELECT value, time FROM ratings WHERE listener = ? AND kind = ? AND id = ? AND value <> 0"
 
+# CROSS JOIN, which SQLite does not turn round: rows come in the order of what was asked, each with its number there.
 _CATALOG_RATINGS = """
-SELECT id, value, time
-FROM ratings
-WHERE listener = ? AND kind = ? AND id IN (SELECT value FROM json_each(?)) AND value <> 0
+SELECT asked.key, ratings.value, ratings.time
+FROM json_each(:ids) AS asked
+CROSS JOIN ratings ON ratings.listener = :listener AND ratings.kind = :kind AND ratings.id = asked.value
+WHERE ratings.value <> 0
 """
 
 _LIBRARY_RATINGS = """
-SELECT library.id, ratings.value, ratings.time
-FROM library
-JOIN ratings
+SELECT asked.key, ratings.value, ratings.time
+FROM json_each(:ids) AS asked
+CROSS JOIN library ON library.listener = :listener AND library.kind = :kind AND library.id = asked.value
+CROSS JOIN ratings
     ON ratings.listener = library.listener
     AND ratings.kind = iif(library.twin IS NULL, library.kind, :twin_kind)
     AND ratings.id = ifnull(library.twin, library.id)
-WHERE library.listener = :listener AND library.kind = :kind AND library.id IN (SELECT value FROM json_each(:ids))
-    AND NOT library.is_dead AND ratings.value <> 0
+WHERE NOT library.is_dead AND ratings.value <> 0
 """
 
 _RATINGS_PAGE = """
@@ -220,14 +222,12 @@ class SQLiteStore(Store):
         return [found[item] for item in items if item in found]
 
     def _get_of_kind(self, listener: Listener, kind: Kind, items: Sequence[Item]) -> list[Rating]:
-        number, ids = kind.number, _json([item.id for item in items])
+        bindings = {"listener": listener.id, "kind": kind.number, "ids": _json([item.id for item in items])}
         if kind.is_library:
-            bindings = {"listener": listener.id, "kind": number, "twin_kind": TWINS[kind].number, "ids": ids}
-            rows = self._read(_LIBRARY_RATINGS, bindings)
+            rows = self._read(_LIBRARY_RATINGS, bindings | {"twin_kind": TWINS[kind].number})
         else:
-            rows = self._read(_CATALOG_RATINGS, (listener.id, number, ids))
-        found = {id: (VALUES[value], time) for id, value, time in rows}
-        return [Rating(item, *found[item.id]) for item in items if item.id in found]
+            rows = self._read(_CATALOG_RATINGS, bindings)
+        return [Rating(items[number], VALUES[value], time) for number, value, time in rows]
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
         rows = self._read(_RATINGS_PAGE, (listener.id, *place_of(after), limit))
