@@ -122,7 +122,8 @@ class _Pushing:
     def sentence(self) -> str:
         counts = self._counts
         more = "".join(f", {counts[name]:,} {name}" for name in ("absent", "refused") if counts[name])
-        return f"wrote {counted(counts['written'], 'rating')}; {counts['same']:,} were there already{more}"
+        same = counted(counts["same"], "was", "were")
+        return f"wrote {counted(counts['written'], 'rating')}; {same} there already{more}"
 
 
 def _row(difference: Difference, *, as_json: bool) -> dict[str, Any]:
