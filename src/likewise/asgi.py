@@ -52,6 +52,10 @@ class Headers:
             return False
         return sum(1 for pair in self._pairs if pair[0] == name) > 1
 
+    def joined(self, name: bytes) -> bytes:
+        """Return all values of a header that is a list, as one (RFC 9110, section 5.3)."""
+        return b",".join(value for each, value in self._pairs if each == name)
+
 
 class Query:
     """The parameters of a query string, percent-decoded, in their order; names are matched decoded too."""
@@ -164,7 +168,7 @@ class Response(NamedTuple):
             return
         if len(body) > GZIP_BYTES_MIN:
             headers.append(_VARY)
-            if accepts and accepts_gzip(accepts.get(b"accept-encoding")):
+            if accepts and accepts_gzip(accepts.joined(b"accept-encoding")):
                 body = gzip.compress(body, compresslevel=1, mtime=0)
                 headers.append(_GZIP)
         if body:
@@ -203,10 +207,10 @@ async def _hangs_up(receive: Receive) -> bool:
     return bool(message["type"] == "http.disconnect")
 
 
-def accepts_gzip(accept_encoding: bytes | None) -> bool:
+def accepts_gzip(accept_encoding: bytes) -> bool:
     """Read an Accept-Encoding header (RFC 9110, section 12.5.3): is gzip, by name or by `*`, welcome?"""
     weights: dict[str, bool] = {}
-    for part in (accept_encoding or b"").decode("latin-1").lower().split(","):
+    for part in accept_encoding.decode("latin-1").lower().split(","):
         coding, _, parameters = part.partition(";")
         name, _, weight = parameters.strip().partition("=")
         is_refused = name.strip() == "q" and weight.strip().rstrip("0") in {"", "0."}
