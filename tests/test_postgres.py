@@ -15,7 +15,7 @@ import pytest
 
 from likewise.domain import Change, Changed, Item, Kind, LibraryPage, Listener, Rating, Value
 from likewise.errors import BadSetting, LikewiseError, StoreUnavailable, StoreUnusable
-from likewise.stores import batching, open_store
+from likewise.stores import batching, open_store, turns
 from likewise.stores import postgres as adapter
 from likewise.stores.postgres import PostgresStore, opening, patience
 from tests.contract.postgres_proxy import Proxy, proxied
@@ -449,6 +449,49 @@ async def test_a_session_holds_to_our_promises_whatever_the_database_prefers(url
         ("statement_timeout", "2000"),
         ("synchronous_commit", "on"),
     ]
+
+
+# Lists
+
+
+async def test_one_listener_alone_cannot_keep_others_from_their_lists(store, ada, ben, monkeypatch):
+    monkeypatch.setattr(turns, "WAITING_EACH_MAX", 3)
+
+    outcomes = await asyncio.gather(
+        *(store.newest_ratings(listener, after=None, limit=9) for listener in [ada] * 5 + [ben]), return_exceptions=True
+    )
+
+    assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 3 + [True] * 2 + [False]
+    assert (await store.newest_ratings(ada, after=None, limit=9)).total == 0
+
+
+async def test_the_lists_of_one_listener_take_one_connection(wired, proxy):
+    ada = await wired.add_listener("ada", "us")
+    proxy.answer_seconds = 0.05
+    reads = [asyncio.ensure_future(wired.newest_ratings(ada, after=None, limit=9)) for _ in range(5)]
+    reads += [asyncio.ensure_future(wired.changes(ada, after=0, limit=9)) for _ in range(5)]
+
+    most = 0
+    while not all(read.done() for read in reads):
+        most = max(most, wired.statistics().connections_in_use)
+        await asyncio.sleep(0.001)
+
+    assert most == 1
+    assert [await read for read in reads]
+
+
+async def test_whoever_waits_for_a_turn_too_long_is_told_so_in_time(wired, proxy):
+    ada = await wired.add_listener("ada", "us")
+    await wired.newest_ratings(ada, after=None, limit=9)
+    proxy.stall()
+
+    began = time.monotonic()
+    outcomes = await asyncio.gather(
+        *(wired.newest_ratings(ada, after=None, limit=9) for _ in range(5)), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 5
+    assert time.monotonic() - began < patience.CALL_SECONDS_MAX + SLACK_SECONDS
 
 
 # Migrations

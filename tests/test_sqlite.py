@@ -16,7 +16,7 @@ import pytest
 from likewise.domain import Change, Changed, Clue, DeveloperKey, Item, Kind, Listener, Rating, RatingsPage, Value
 from likewise.errors import AlreadyExists, BadSetting, StoreError, StoreUnavailable, StoreUnusable
 from likewise.records import RatingRecord
-from likewise.stores import migrate, open_store
+from likewise.stores import migrate, open_store, turns
 from likewise.stores.sqlite import SQLiteStore, names, opening, scans, writes
 from tests.house import MONDAY, TEAM_ID, TUESDAY
 
@@ -248,7 +248,7 @@ async def test_what_reads_all_ratings_leaves_the_loop_alone_and_point_reads_stay
 
 
 async def test_more_lists_than_may_wait_are_refused(store, ada, monkeypatch):
-    monkeypatch.setattr(scans, "SCANS_WAITING_MAX", 3)
+    monkeypatch.setattr(turns, "WAITING_MAX", 3)
 
     outcomes = await asyncio.gather(
         *(store.newest_ratings(ada, after=None, limit=9) for _ in range(5)), return_exceptions=True
@@ -273,7 +273,7 @@ async def test_nobody_waits_for_all_that_another_asks_for(store, ada):
 
 
 async def test_one_listener_alone_cannot_keep_others_from_their_lists(store, ada, monkeypatch):
-    monkeypatch.setattr(scans, "SCANS_WAITING_EACH_MAX", 3)
+    monkeypatch.setattr(turns, "WAITING_EACH_MAX", 3)
     ben = await store.add_listener("ben", "us")
 
     outcomes = await asyncio.gather(

@@ -55,6 +55,7 @@ from likewise.stores.postgres import keeping, lists, reads
 from likewise.stores.postgres.connecting import Connection
 from likewise.stores.postgres.opening import (
     FAULTS,
+    POOL_CONNECTIONS_MAX,
     Opened,
     claim,
     copy_mark,
@@ -65,6 +66,7 @@ from likewise.stores.postgres.opening import (
 from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, in_time, within
 from likewise.stores.postgres.reads import USER_TOKENS, Read
 from likewise.stores.rows import VALUES, dead, learned, library_item_of, name_row, place_of, taken, user_token_of
+from likewise.stores.turns import Turns
 
 Result = TypeVar("Result")
 Job = TypeVar("Job")
@@ -182,6 +184,8 @@ class PostgresStore(Store):
         self._claim = claim
         self._commits = 0
         self._is_closed = False
+        # Half of the pool is left to whoever asks for less.
+        self._turns = Turns(POOL_CONNECTIONS_MAX // 2)
         fetch = partial(self._fetch, seconds_max=BATCH_SECONDS_MAX)
         self._writes: Queue[_Write, Any]
         self._reads: Queue[Read, list[Rating]]
@@ -243,6 +247,14 @@ class PostgresStore(Store):
             return rows
 
         return await self._call(work, seconds_max=seconds_max)
+
+    async def _fetch_in_turn(self, sql: str, listener: int, *arguments: Any) -> list[Any]:
+        """Fetch what may be long; the time that this waits for its turn counts."""
+        try:
+            async with within(CALL_SECONDS_MAX), self._turns.of(listener):
+                return await self._fetch(sql, listener, *arguments)
+        except TimeoutError as error:
+            raise unavailable(error) from error
 
     # Ratings
 
@@ -327,10 +339,12 @@ class PostgresStore(Store):
         kinds: Collection[Kind] | None = None,
         value: Value | None = None,
     ) -> RatingsPage:
-        return await lists.newest_ratings(self._fetch, listener, after=after, limit=limit, kinds=kinds, value=value)
+        return await lists.newest_ratings(
+            self._fetch_in_turn, listener, after=after, limit=limit, kinds=kinds, value=value
+        )
 
     async def changes(self, listener: Listener, *, after: int, limit: int) -> ChangesPage:
-        return await lists.changes(self._fetch, listener, after=after, limit=limit)
+        return await lists.changes(self._fetch_in_turn, listener, after=after, limit=limit)
 
     async def forget(self, listener: Listener, *, before: Time, limit: int) -> int:
         tombstones = await lists.tombstones(self._fetch, listener, before=before, limit=limit)

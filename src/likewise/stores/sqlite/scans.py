@@ -1,14 +1,12 @@
 """What reads all of one listener's ratings: the list of the newest, the change feed, tombstones to remove.
 
 With a million ratings that takes a tenth of a second, so it runs on one reading thread with a connection of its own,
-and the event loop goes on meanwhile. Of each listener one scan at a time is in that thread's queue, so that nobody
-waits for all that another has asked for.
+and the event loop goes on meanwhile.
 """
 
 import asyncio
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import apsw
@@ -17,12 +15,9 @@ from likewise.domain import ChangesPage, History, Kind, Place, RatingsPage, Time
 from likewise.errors import ListenerRemoved, StoreUnavailable
 from likewise.stores.rows import changed_of, listed_rating_of, place_of
 from likewise.stores.sqlite.opening import unavailable
+from likewise.stores.turns import Turns
 
 Found = TypeVar("Found")
-
-SCANS_WAITING_MAX = 100
-SCANS_WAITING_EACH_MAX = 20
-"""How many may wait in all, and of one listener."""
 
 _HISTORY = "SELECT changes, forgotten, era FROM listeners WHERE id = ?"
 
@@ -70,44 +65,23 @@ LIMIT ?
 """
 
 
-@dataclass
-class _Line:
-    """One listener's scans, which take turns."""
-
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
-
-
 class Scanner:
     """Runs scans, one at a time, in a thread of their own; inline where the database has one connection only."""
 
     def __init__(self, connection: apsw.Connection, *, has_thread: bool) -> None:
         self._connection = connection
-        self._waiting = 0
+        self._turns = Turns(1)
         self._is_closed = False
-        self._lines: dict[int, _Line] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="likewise-reader") if has_thread else None
 
     async def run(self, scan: Callable[[apsw.Connection], Found], *, listener: int) -> Found:
         """Return what a scan of a listener's finds; raise `StoreUnavailable` also where too many are waiting."""
         if self._thread is None:
             return scan(self._connection)  # nobody writes meanwhile
-        line = self._lines.get(listener) or _Line()
-        if self._waiting >= SCANS_WAITING_MAX or line.waiting >= SCANS_WAITING_EACH_MAX:
-            raise StoreUnavailable("too many lists are waiting for the database")
-        self._lines[listener] = line
-        self._waiting += 1
-        line.waiting += 1
-        try:
-            async with line.turn:
-                if self._is_closed:
-                    raise StoreUnavailable("the database has been closed")
-                return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, scan)
-        finally:
-            self._waiting -= 1
-            line.waiting -= 1
-            if not line.waiting:
-                del self._lines[listener]
+        async with self._turns.of(listener):
+            if self._is_closed:
+                raise StoreUnavailable("the database has been closed")
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, scan)
 
     def _run(self, scan: Callable[[apsw.Connection], Found]) -> Found:
         """Let all that is read see one moment of the database."""
