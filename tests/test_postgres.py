@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -470,14 +470,28 @@ async def test_the_lists_of_one_listener_take_one_connection(wired, proxy):
     proxy.answer_seconds = 0.05
     reads = [asyncio.ensure_future(wired.newest_ratings(ada, after=None, limit=9)) for _ in range(5)]
     reads += [asyncio.ensure_future(wired.changes(ada, after=0, limit=9)) for _ in range(5)]
+    reads += [asyncio.ensure_future(wired.library_page(ada, Kind.LIBRARY_SONG, limit=9, offset=0)) for _ in range(5)]
 
+    assert await most_connections(wired, reads) == 1
+
+
+async def test_the_lists_of_all_listeners_leave_half_of_the_connections_to_others(wired, proxy):
+    listeners = [await wired.add_listener(f"listener-{number}", "us") for number in range(12)]
+    proxy.answer_seconds = 0.05
+    reads = [asyncio.ensure_future(wired.newest_ratings(each, after=None, limit=9)) for each in listeners]
+
+    assert await most_connections(wired, reads) == opening.POOL_CONNECTIONS_MAX // 2
+
+
+async def most_connections(store: PostgresStore, reads: Sequence[Awaitable[Any]]) -> int:
+    """Wait for all reads, and say how many connections were in use at most."""
+    together = asyncio.gather(*reads)
     most = 0
-    while not all(read.done() for read in reads):
-        most = max(most, wired.statistics().connections_in_use)
+    while not together.done():
+        most = max(most, store.statistics().connections_in_use)
         await asyncio.sleep(0.001)
-
-    assert most == 1
-    assert [await read for read in reads]
+    await together
+    return most
 
 
 async def test_whoever_waits_for_a_turn_too_long_is_told_so_in_time(wired, proxy):

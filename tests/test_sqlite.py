@@ -226,7 +226,7 @@ async def test_an_empty_file_becomes_a_database(path):
 # Long reads
 
 
-async def test_what_reads_all_ratings_leaves_the_loop_alone_and_point_reads_stay_on_it(store, ada):
+async def test_what_reads_all_that_a_listener_has_leaves_the_loop_alone_and_point_reads_stay_on_it(store, ada):
     threads: list[str] = []
 
     def note(_cursor, sql, _bindings):
@@ -241,6 +241,7 @@ async def test_what_reads_all_ratings_leaves_the_loop_alone_and_point_reads_stay
     await store.names(ada, [SONG])
     inline, threads[:] = threads.copy(), []
     await store.newest_ratings(ada, after=None, limit=9)
+    await store.library_page(ada, Kind.LIBRARY_SONG, limit=9, offset=0)
     await store.forget(ada, before=TUESDAY, limit=9)
 
     assert set(inline) == {"MainThread"}

@@ -411,7 +411,7 @@ class PostgresStore(Store):
         return library_item_of(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
-        rows = await self._fetch(_LIBRARY_PAGE, listener.id, kind.number, limit, offset)
+        rows = await self._fetch_in_turn(_LIBRARY_PAGE, listener.id, kind.number, limit, offset)
         return LibraryPage([library_item_of(*row) for _, *row in rows if row[0] is not None], rows[0][0])
 
     async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:

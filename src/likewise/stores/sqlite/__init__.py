@@ -1,9 +1,9 @@
 """The store in one SQLite file: write-ahead log, a commit on disk before every acknowledgement.
 
 Reads run where they are asked for, on the event loop: a point read takes a few microseconds, a trip through a thread
-many times that. What reads all of a listener's ratings has a reading thread (`scans.py`). Writes wait for one writer
-thread, which commits all that have gathered in one transaction, and which also copies the log back into the database,
-so that the loop never waits for the disk.
+many times that. What reads all that a listener has rated or added has a reading thread (`scans.py`). Writes wait for
+one writer thread, which commits all that have gathered in one transaction, and which also copies the log back into the
+database, so that the loop never waits for the disk.
 """
 
 import asyncio
@@ -104,17 +104,7 @@ ORDER BY kind, id
 LIMIT ?
 """
 
-_LIBRARY_PAGE = """
-SELECT kind, id, twin, added
-FROM library
-WHERE listener = ? AND kind = ? AND NOT is_dead
-ORDER BY added DESC, change DESC
-LIMIT ? OFFSET ?
-"""
-
 _LISTENERS_PAGE = "SELECT id, name, storefront FROM listeners WHERE name > ? ORDER BY name LIMIT ?"
-
-_LIBRARY_SIZE = "SELECT count(*) FROM library WHERE listener = ? AND kind = ? AND NOT is_dead"
 
 _KEYS = "SELECT id, team_id, public_key, created, revoked FROM developer_keys"
 
@@ -289,9 +279,8 @@ class SQLiteStore(Store):
         return library_item_of(*rows[0]) if rows else None
 
     async def library_page(self, listener: Listener, kind: Kind, *, limit: int, offset: int) -> LibraryPage:
-        rows = self._read(_LIBRARY_PAGE, (listener.id, kind.number, limit, offset))
-        [[total]] = self._read(_LIBRARY_SIZE, (listener.id, kind.number))
-        return LibraryPage([library_item_of(*row) for row in rows], total)
+        find = partial(scans.library_page, listener=listener.id, kind=kind, limit=limit, offset=offset)
+        return await self._scanner.run(find, listener=listener.id)
 
     async def listener(self, name: str) -> Listener:
         rows = self._read("SELECT id, name, storefront FROM listeners WHERE name = ?", (name,))

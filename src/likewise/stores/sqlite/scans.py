@@ -1,4 +1,4 @@
-"""What reads all of one listener's ratings: the list of the newest, the change feed, tombstones to remove.
+"""What reads all of one listener's ratings or library: the newest of them, the change feed, tombstones to remove.
 
 With a million ratings that takes a tenth of a second, so it runs on one reading thread with a connection of its own,
 and the event loop goes on meanwhile.
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import apsw
 
-from likewise.domain import ChangesPage, History, Kind, Place, RatingsPage, Time, Value
+from likewise.domain import ChangesPage, History, Kind, LibraryPage, Place, RatingsPage, Time, Value
 from likewise.errors import ListenerRemoved, StoreUnavailable
-from likewise.stores.rows import changed_of, listed_rating_of, place_of
+from likewise.stores.rows import changed_of, library_item_of, listed_rating_of, place_of
 from likewise.stores.sqlite.opening import unavailable
 from likewise.stores.turns import Turns
 
@@ -63,6 +63,16 @@ WHERE listener = ? AND value = 0 AND time < ?
 ORDER BY change
 LIMIT ?
 """
+
+_LIBRARY_PAGE = """
+SELECT kind, id, twin, added
+FROM library
+WHERE listener = ? AND kind = ? AND NOT is_dead
+ORDER BY added DESC, change DESC
+LIMIT ? OFFSET ?
+"""
+
+_LIBRARY_SIZE = "SELECT count(*) FROM library WHERE listener = ? AND kind = ? AND NOT is_dead"
 
 
 class Scanner:
@@ -144,3 +154,9 @@ def changes(connection: apsw.Connection, *, listener: int, after: int, limit: in
 def tombstones(connection: apsw.Connection, *, listener: int, before: Time, limit: int) -> list[tuple[int, str, int]]:
     rows: list[Any] = connection.execute(_TOMBSTONES, (listener, before, limit)).fetchall()
     return rows
+
+
+def library_page(connection: apsw.Connection, *, listener: int, kind: Kind, limit: int, offset: int) -> LibraryPage:
+    rows: list[Any] = connection.execute(_LIBRARY_PAGE, (listener, kind.number, limit, offset)).fetchall()
+    [[total]] = connection.execute(_LIBRARY_SIZE, (listener, kind.number))
+    return LibraryPage([library_item_of(*row) for row in rows], total)
