@@ -74,12 +74,6 @@ def _mode(text: str) -> str:
     return text
 
 
-def _switch(text: str) -> str:
-    if text not in {"on", "off"}:
-        raise ValueError("on or off")
-    return text
-
-
 def _proxies(text: str) -> str:
     Proxies(text)
     return text
@@ -120,7 +114,9 @@ class Settings:
     socket: str = _setting(_text, "", "the Unix socket to listen on, instead of host and port")
     socket_mode: str = _setting(_mode, "660", "the file mode of the Unix socket, in octal")
     trusted_proxies: str = _setting(_proxies, "", "the proxies whose X-Forwarded-For says who asked")
-    extensions: str = _setting(_switch, "on", "whether to answer what Apple's API does not have: on or off")
+    extensions: str = _setting(
+        _one_of("on", "off"), "on", "whether to answer what Apple's API does not have: on or off"
+    )
     tombstone_days: int = _setting(_integer(1, 3_650), 90, "how many days to remember that a rating was cleared")
     rate_limit: int = _setting(_integer(0, 1_000_000), 0, "the most requests a second of one team; 0 is no limit")
     metrics_address: str = _setting(
@@ -130,7 +126,7 @@ class Settings:
         _one_of("auto", "console", "json"), "auto", "auto logs for people on a terminal, else JSON; console, or json"
     )
     log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "info", "the least level that is logged")
-    access_log: str = _setting(_switch, "off", "on logs a line for each request")
+    access_log: str = _setting(_one_of("on", "off"), "off", "on logs a line for each request")
     log_listeners: str = _setting(
         _one_of("off", "hashed", "clear"), "off", "how logs name listeners: hashed for this run, clear, or off: not"
     )

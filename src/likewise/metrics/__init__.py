@@ -14,10 +14,9 @@ from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
 from likewise.asgi import METHODS, OTHER, UNKNOWN
-from likewise.store import Statistics
+from likewise.store import BATCH_SIZES, Statistics
 from likewise.wire import PROBLEMS
 
-"""The method, or the status, that is none of those we know."""
 CLIENT_GONE = 499
 """Counts as the status of a request whose client hung up before it was whole; nginx's number for that."""
 _ANSWERS = {200, 201, 202, 204, 401, CLIENT_GONE, *(problem.status for problem in PROBLEMS.values())}
@@ -35,8 +34,7 @@ _KEY_BYTES = 16
 
 # A row: who writes it and how the store is, …
 _PID, _STARTS, _COMMITS, _WRITES, _WAITING, _IN_USE, _IDLE, _CONNECTIONS_MAX, _BATCHES = range(9)
-_BATCH_SIZES = 10  # as `Statistics.batches` has them
-_SERIES = _BATCHES + _BATCH_SIZES
+_SERIES = _BATCHES + len(BATCH_SIZES)
 # … then for each endpoint and method a count by status, a sum of seconds and a count by time.
 _SECONDS_SUM = len(STATUSES)
 _BY_SECONDS = _SECONDS_SUM + 1
