@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tests.contract.postgres_server import running_servers
 from tests.torture.broken import FAULTS
 from tests.torture.clients import Work
 from tests.torture.rounds import Failed, Plan, Run
@@ -98,7 +99,9 @@ def main(rounds: int, seed: int | None, engine: str | None, workers: int | None,
 
 if __name__ == "__main__":
     try:
-        main(standalone_mode=False)
+        # Closed while Python is whole: a server that ends with it can no longer clear away what it made.
+        with running_servers:
+            main(standalone_mode=False)
     except Failed as failure:
         sys.exit(f"error: {failure}")
     except (KeyboardInterrupt, click.Abort):
