@@ -337,6 +337,30 @@ def test_library_ids_of_a_list_are_looked_up_in_an_index(path):
 # Migrations
 
 
+async def test_what_has_been_asked_before_is_not_planned_again_for_other_ids(store, ada):
+    planned = []
+
+    def note(operation, *_):
+        planned.append(operation)
+        return apsw.SQLITE_OK
+
+    async def ask(*ids):
+        await store.get(ada, [Item(Kind.SONG, id) for id in ids])
+        await store.get(ada, [Item(Kind.LIBRARY_SONG, f"i.{id}") for id in ids])
+        await store.library_items(ada, [Item(Kind.LIBRARY_SONG, f"i.{id}") for id in ids])
+        await store.names(ada, [Item(Kind.SONG, id) for id in ids])
+        await asyncio.sleep(0)  # the turn ends, and the next reads begin another
+
+    store._reader.set_authorizer(note)  # SQLite asks it while it plans
+    await ask("1", "2")
+    assert planned
+    planned.clear()
+    await ask("3", "4", "5")
+    store._reader.set_authorizer(None)
+
+    assert planned == []
+
+
 async def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_has(store, ada, path, monkeypatch):
     await store.put(ada, SONG, LIKE, now=MONDAY)
     await store.close()

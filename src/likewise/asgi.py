@@ -135,14 +135,15 @@ class Request:
                 return b"".join(chunks)
 
 
-def _segments(raw_path: bytes) -> tuple[str, ...]:
+def _segments(raw_path: bytes) -> list[str]:
     # Split first, decode then: an encoded slash belongs to its segment and never makes another path.
-    segments = raw_path.decode("latin-1").split("/")[1:]
+    segments = raw_path.decode("latin-1").split("/")
+    del segments[0]
     if len(segments) > 1 and not segments[-1]:
         segments.pop()
     if b"%" in raw_path:
-        return tuple(map(unquote, segments))
-    return tuple(segments)
+        return list(map(unquote, segments))
+    return segments
 
 
 class Response(NamedTuple):

@@ -77,7 +77,7 @@ def items_by_type(query: Query, kinds: Mapping[str, Kind], *, ids_max: int) -> l
 
 
 def _pieces(values: Iterable[str]) -> Iterable[str]:
-    return (piece for value in values for piece in value.split(",") if piece)
+    return filter(None, ",".join(values).split(","))
 
 
 def _check_number(ids: int, ids_max: int) -> None:

@@ -42,6 +42,8 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
                 f"there is no database {path}", "register a developer key to begin one: `likewise key add`"
             ) from error
     connection.set_busy_timeout(BUSY_MILLISECONDS)
+    # Else SQLite plans some statements anew for each new binding, which took 4 µs of a look-up through json_each.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
 
 
