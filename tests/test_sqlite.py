@@ -248,6 +248,26 @@ async def test_what_reads_all_that_a_listener_has_leaves_the_loop_alone_and_poin
     assert {name.partition("_")[0] for name in threads} == {"likewise-reader"}
 
 
+async def test_others_have_their_turn_while_a_page_is_looked_for_among_what_was_cleared(store, ada):
+    songs = [Item(Kind.SONG, str(1000 + number)) for number in range(100)]
+    await store.write(ada, [Change(song, LIKE) for song in songs], now=MONDAY)
+    await store.write(ada, [Change(song, None) for song in songs[:-1]], now=TUESDAY)
+    turns = 0
+
+    async def take_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(take_turns())
+    page = await store.ratings(ada, after=None, limit=10)
+    others.cancel()
+
+    assert [rating.item for rating in page] == songs[-1:]
+    assert turns >= 9
+
+
 async def test_more_lists_than_may_wait_are_refused(store, ada, monkeypatch):
     monkeypatch.setattr(turns, "WAITING_MAX", 3)
 

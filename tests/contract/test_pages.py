@@ -76,13 +76,21 @@ async def test_a_page_may_begin_after_an_item_that_is_not_rated(store, ada):
         assert await store.ratings(ada, after=after, limit=9) == []
 
 
-async def test_what_was_cleared_is_no_rating_and_shortens_no_page(store, ada):
+@pytest.mark.parametrize("limit", [1, 2, 5, 12])
+@pytest.mark.parametrize("cleared", [slice(0, 3), slice(2, 9), slice(0, 12, 2), slice(4, 12), slice(0, 12)])
+async def test_what_was_cleared_is_no_rating_and_shortens_no_page(store, ada, limit, cleared):
     await store.write(ada, [Change(item, LIKE) for item in IN_ORDER], now=MONDAY)
-    await store.write(ada, [Change(item, None) for item in IN_ORDER[:3]], now=TUESDAY)
+    await store.write(ada, [Change(item, None) for item in IN_ORDER[cleared]], now=TUESDAY)
 
-    ratings = await store.ratings(ada, after=None, limit=2)
+    async def read(after, limit):
+        return await store.ratings(ada, after=after, limit=limit)
 
-    assert [rating.item for rating in ratings] == IN_ORDER[3:5]
+    pages = await pages_of(read, limit=limit)
+
+    assert [rating.item for page in pages for rating in page] == [
+        item for item in IN_ORDER if item not in IN_ORDER[cleared]
+    ]
+    assert all(len(page) == limit for page in pages[:-1])
 
 
 async def test_a_rating_with_two_addresses_is_there_once_under_the_catalogs(store, ada):
@@ -129,11 +137,18 @@ async def test_the_library_comes_in_the_order_of_kinds_and_ids_uploads_too(store
         assert [item for page in pages for item in page] == everything
 
 
-async def test_what_was_removed_from_the_library_is_on_no_page(store, ada):
-    await store.link(ada, LIBRARY_SONG, SONG, now=MONDAY)
-    await store.unlink(ada, LIBRARY_SONG, now=TUESDAY)
+@pytest.mark.parametrize("limit", [1, 2, 9])
+async def test_what_was_removed_from_the_library_is_on_no_page(store, ada, limit):
+    items = [Item(Kind.LIBRARY_SONG, f"i.{number}") for number in range(6)]
+    for number, item in enumerate(items):
+        await store.link(ada, item, Item(Kind.SONG, str(number)), now=MONDAY)
+    for item in items[:4]:
+        await store.unlink(ada, item, now=TUESDAY)
 
-    assert await store.library(ada, after=None, limit=9) == []
+    async def read(after, limit):
+        return await store.library(ada, after=after, limit=limit)
+
+    assert [each.item for page in await pages_of(read, limit=limit) for each in page] == items[4:]
 
 
 # Listeners

@@ -79,9 +79,9 @@ WHERE NOT library.is_dead AND ratings.value <> 0
 """
 
 _RATINGS_PAGE = """
-SELECT kind, id, value, time
+SELECT kind, id, value, time, value <> 0
 FROM ratings
-WHERE listener = ? AND (kind, id) > (?, ?) AND value <> 0
+WHERE listener = ? AND (kind, id) > (?, ?)
 ORDER BY kind, id
 LIMIT ?
 """
@@ -97,9 +97,9 @@ SELECT kind, id, twin, added FROM library WHERE listener = ? AND kind = ? AND tw
 """
 
 _LIBRARY = """
-SELECT kind, id, twin, added
+SELECT kind, id, twin, added, NOT is_dead
 FROM library
-WHERE listener = ? AND (kind, id) > (?, ?) AND NOT is_dead
+WHERE listener = ? AND (kind, id) > (?, ?)
 ORDER BY kind, id
 LIMIT ?
 """
@@ -220,8 +220,23 @@ class SQLiteStore(Store):
         return [Rating(items[number], VALUES[value], time) for number, value, time in rows]
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
-        rows = self._read(_RATINGS_PAGE, (listener.id, *place_of(after), limit))
+        rows = await self._live_rows(_RATINGS_PAGE, listener, after, limit)
         return [Rating(Item(KINDS_BY_NUMBER[kind], id), VALUES[value], time) for kind, id, value, time in rows]
+
+    async def _live_rows(self, sql: str, listener: Listener, after: Item | None, limit: int) -> list[tuple[Any, ...]]:
+        """Read the first `limit` rows past an item that are alive, which the last column says.
+
+        No more at a time: a million that are dead may lie in a row, and others want their turn of the loop.
+        """
+        live: list[tuple[Any, ...]] = []
+        place = place_of(after)
+        while True:
+            rows = self._read(sql, (listener.id, *place, limit))
+            live += [row[:-1] for row in rows if row[-1]]
+            if len(rows) < limit or len(live) >= limit:
+                return live[:limit]
+            place = rows[-1][:2]
+            await asyncio.sleep(0)
 
     async def newest_ratings(
         self,
@@ -260,7 +275,7 @@ class SQLiteStore(Store):
         return self._read_with(partial(named, listener=owner, clue=clue, texts=texts, limit=limit))
 
     async def library(self, listener: Listener, *, after: Item | None, limit: int) -> list[LibraryItem]:
-        return [library_item_of(*row) for row in self._read(_LIBRARY, (listener.id, *place_of(after), limit))]
+        return [library_item_of(*row) for row in await self._live_rows(_LIBRARY, listener, after, limit)]
 
     async def library_items(self, listener: Listener, items: Sequence[Item]) -> list[LibraryItem]:
         found: dict[Item, LibraryItem] = {}
