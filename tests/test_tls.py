@@ -115,12 +115,54 @@ def test_a_key_that_the_server_would_die_of_is_refused(refused, key):
     )
 
 
-def test_an_rsa_key_for_pss_alone_is_refused(refused, tmp_path):
-    command = "openssl req -x509 -newkey rsa-pss -nodes -keyout pss.key -out pss.crt -days 9 -subj /CN=localhost"
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
-    certificate, key = (tmp_path / "pss.crt").read_bytes(), (tmp_path / "pss.key").read_bytes()
+@pytest.fixture
+def openssl(tmp_path):
+    """Run openssl in a folder, and return what it has written into a file there."""
 
-    assert "is of a kind that is not served" in refused(certificate, key, now=datetime.now(UTC) + timedelta(days=1))
+    def run(command: str, file: str) -> bytes:
+        subprocess.run(["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+        return (tmp_path / file).read_bytes()
+
+    return run
+
+
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+SPELLED_OUT = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -pkeyopt ec_param_enc:explicit"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "-newkey rsa-pss",
+        "-newkey ec -pkeyopt ec_paramgen_curve:secp224k1",
+        SPELLED_OUT,
+    ],
+    ids=["rsa-pss", "unknown curve", "curve without its name"],
+)
+def test_a_certificate_for_a_key_that_the_server_would_die_of_is_refused(refused, openssl, kind):
+    certificate = openssl(f"req -x509 {kind} -nodes -keyout x.key -out x.crt -days 9 -subj /CN=x", "x.crt")
+
+    assert refused(certificate, key_pem(P_256), now=TOMORROW) == (
+        "the certificate in likewise.crt is for a key of a kind that is not served"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"req {SPELLED_OUT} -nodes -keyout x.key -out x.csr -subj /CN=x",
+        "ec -in p256.key -no_public -out x.key",
+        "ec -in p256.key -conv_form compressed -out x.key",
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_keygen_pubexp:3 -out x.key",
+    ],
+    ids=["curve without its name", "no public half", "short public half", "small exponent"],
+)
+def test_a_key_written_as_the_server_would_die_of_is_refused(refused, openssl, tmp_path, command):
+    (tmp_path / "p256.key").write_bytes(key_pem(P_256))
+
+    assert refused(certificate_of(P_256), openssl(command, "x.key")) == (
+        "the private key in likewise.key is of a kind that is not served"
+    )
 
 
 def test_another_certificates_key_is_refused(refused):
