@@ -37,6 +37,7 @@ from likewise.stores.tables import (
 _OTHERS_LOCK_SECONDS = 5
 
 _ALL_TABLES = ("listeners", "names", "user_tokens", "item_names", "library", "ratings", "developer_keys")
+_LOCKED = ", ".join(f"likewise.{table}" for table in _ALL_TABLES)
 
 _LAST_LISTENER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM likewise.listener_ids"
 
@@ -146,7 +147,10 @@ async def moment(url: str) -> AsyncGenerator[Connection]:
         try:
             # Not read-only: between its machines, Citus writes down what it has to join.
             await connection.transaction(isolation="repeatable_read").start()
-            # The moment is that of the first statement. This one also keeps the tables from being emptied meanwhile.
+            # Locked first, which takes no moment yet: whoever waits here for the end of a load must see what it has
+            # brought, for of the moment before it nothing is left. Tables that are emptied keep no older rows.
+            await connection.execute(f"LOCK TABLE {_LOCKED} IN ACCESS SHARE MODE")
+            # The moment is that of the first statement that reads; with Citus, on each machine that it comes to.
             for table in _ALL_TABLES:
                 await connection.execute(f"SELECT 1 FROM likewise.{table} LIMIT 1")  # noqa: S608 - our own names
         except FAULTS as error:
@@ -195,14 +199,13 @@ async def transaction(url: str, claim: Connection | None) -> AsyncGenerator[Conn
 
 
 async def load(connection: Connection, pages: AsyncIterator[Sequence[Record]], *, replace: bool) -> None:
-    tables = ", ".join(f"likewise.{table}" for table in _ALL_TABLES)
-    await connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+    await connection.execute(f"LOCK TABLE {_LOCKED} IN ACCESS EXCLUSIVE MODE")
     # Each by itself, for Citus knows no subquery that asks all shards and stands outside FROM and WHERE.
     names = await connection.fetch("SELECT 1 FROM likewise.names LIMIT 1")
     keys = await connection.fetch("SELECT 1 FROM likewise.developer_keys LIMIT 1")
     if (names or keys) and not replace:
         raise NotEmpty("the database is not empty", "give --replace to put this in its place, or another database")
-    await connection.execute(f"TRUNCATE {tables}")
+    await connection.execute(f"TRUNCATE {_LOCKED}")
     await connection.execute("DROP TABLE IF EXISTS likewise.copy_mark")
     async for page in pages:
         await _insert(connection, page)
