@@ -233,6 +233,18 @@ async def test_a_database_that_fails_is_not_claimed(url, monkeypatch):
         await open_store(url, alone=True)
 
 
+async def test_a_server_without_connections_waits_outside_while_somebody_is_alone(url):
+    server = await open_store(url)
+    alone = await open_store(url, alone=True)
+
+    with pytest.raises(StoreUnavailable, match="being restored, or copied to"):
+        await server.listeners()
+
+    await alone.close()
+    assert await server.listeners() == []
+    await server.close()
+
+
 async def test_a_missing_table_is_told(url):
     store = await open_store(url)
     await execute(url, "DROP TABLE likewise.item_names")

@@ -23,6 +23,7 @@ from likewise.records import (
     listener_of,
 )
 from likewise.store import CopyMark
+from likewise.stores import open_store
 from tests.house import MONDAY, TUESDAY, WEDNESDAY
 
 LIKE, DISLIKE = Value.LIKE, Value.DISLIKE
@@ -285,6 +286,20 @@ async def test_a_moment_asked_for_during_a_load_is_one_of_before_or_after(lived_
 
     # The counter may be ahead.
     assert (await readings[0])[1:] in (before[1:], everything[1:])
+
+
+async def test_nobody_else_opens_what_is_open_alone(durable_database):
+    alone = await open_store(durable_database.url, alone=True)
+
+    for to_read in (False, True):
+        with pytest.raises(StoreUnavailable):
+            await open_store(durable_database.url, to_read=to_read)
+
+    await alone.add_listener("ada", "us")
+    await alone.close()
+    again = await durable_database.open()
+    assert len(await again.listeners()) == 1
+    await again.close()
 
 
 class Interrupted(Exception):

@@ -78,6 +78,7 @@ async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
             if is_distributed:
                 await _distribute(connection, on_step=_say_nothing)
             if not alone:
+                await _check_unclaimed(connection)
                 await _check_whole(connection)
         pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # the stubs name more parameters than are given
             url,
@@ -86,6 +87,9 @@ async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
             max_size=POOL_CONNECTIONS_MAX,
             max_queries=sys.maxsize,  # see _keep_session
             reset=_keep_session,
+            init=None
+            if alone
+            else _check_unclaimed,  # a server without connections is not seen by who wants to be alone
             timeout=CONNECT_SECONDS_MAX,
             server_settings=_SESSION,
         )
@@ -159,6 +163,13 @@ async def claim(url: str) -> Connection:
     if not is_alone:
         raise in_use()
     return connection
+
+
+async def _check_unclaimed(connection: Connection) -> None:
+    """Raise `StoreUnavailable` while another program has claimed the database."""
+    # Shared, and given back at once: those who ask do not disturb one another, nor leave anything in a session.
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", _ALONE_LOCK):
+        raise StoreUnavailable("the database is being restored, or copied to", "try again when that is done")
 
 
 async def _is_alone(connection: Connection) -> bool:
