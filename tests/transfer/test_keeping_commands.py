@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,6 +168,20 @@ class TestBackup:
         assert likewise("backup", tmp_path / "backup.db").code == 0
 
         outcome = piped((tmp_path / "backup.db").read_bytes(), "restore", "-", "--database", other)
+
+        assert outcome == Outcome(0, "", f"restored {SUMMARY}")
+        assert lines_of(other) == lines_of(lived_in)
+
+    @pytest.mark.parametrize("name", [name for name, _ in FORMATS])
+    def test_a_pipe_may_have_a_name(self, likewise, lived_in, other, tmp_path, name):
+        assert likewise("backup", tmp_path / name).code == 0
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+
+        with ThreadPoolExecutor(1) as thread:
+            writing = thread.submit(lambda: pipe.write_bytes((tmp_path / name).read_bytes()))
+            outcome = likewise("restore", pipe, "--database", other)
+            writing.result()
 
         assert outcome == Outcome(0, "", f"restored {SUMMARY}")
         assert lines_of(other) == lines_of(lived_in)

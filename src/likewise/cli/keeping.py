@@ -170,8 +170,7 @@ async def _first_bytes(handle: int) -> bytes:
 
 
 async def _restore_lines(url: str, handle: int, begun: bytes, shown: Bars, *, replace: bool) -> Counts:
-    status = os.fstat(handle)
-    size = status.st_size if stat.S_ISREG(status.st_mode) else None
+    size = os.fstat(handle).st_size if _can_be_read_again(handle) else None
 
     async def shown_pieces() -> AsyncGenerator[bytes]:
         async for piece in pieces(handle, begun):
@@ -186,7 +185,7 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
     """Restore from a copy of the file, which may be brought up to date without a change to the backup."""
     with tempfile.TemporaryDirectory(prefix="likewise-restore-") as folder:
         path = Path(name)
-        if name == "-":
+        if name == "-" or not _can_be_read_again(handle):
             path = Path(folder, "received.db")
             asyncio.run(_receive(handle, begun, path))
         copy = Path(folder, "copy.db")
@@ -194,6 +193,11 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
         said = "the backup" if name == "-" else name
         take_out(path, copy, lambda done, total: shown.reach("reading", done, total), name=said)
         return asyncio.run(_restore_store(url, f"sqlite:///{copy}", shown, replace=replace))
+
+
+def _can_be_read_again(handle: int) -> bool:
+    """Say whether this is a file, and not a pipe, whose beginning is gone once it was read."""
+    return stat.S_ISREG(os.fstat(handle).st_mode)
 
 
 async def _receive(handle: int, begun: bytes, path: Path) -> None:
