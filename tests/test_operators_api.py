@@ -459,6 +459,7 @@ async def test_a_user_token_is_issued_in_clear_this_once_and_opens_the_ratings(o
             '"created":"2025-11-17T00:00:00.123Z","expires":"2026-05-16T00:00:00.123Z","revoked":null}]}'
         ).encode()
     )
+    assert re.fullmatch("[a-z2-7]{16}", row["id"])  # 80 bits, so that no two among millions are the same
     async with house.client(row["music_user_token"]) as client:
         assert (await client.get("/v1/me/storefront")).json()["data"][0]["id"] == "us"
     assert row["music_user_token"] not in (await operator.get(f"{ADA}/tokens")).text
