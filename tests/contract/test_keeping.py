@@ -246,6 +246,14 @@ async def test_a_key_alone_makes_a_store_not_empty(store):
         await store.load(pages_of([Counter(0)]))
 
 
+async def test_names_of_the_catalog_alone_make_a_store_not_empty(store):
+    await store.learn(None, [ItemName(SONG, title="Song")])
+
+    with pytest.raises(NotEmpty):
+        await store.load(pages_of([Counter(0)]))
+    assert await store.names(None, [SONG]) == [ItemName(SONG, title="Song")]
+
+
 async def test_ids_that_were_given_are_not_given_again_after_loading(store):
     for name in ("one", "two", "three"):
         await store.add_listener(name, "us")

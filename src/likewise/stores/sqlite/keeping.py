@@ -144,6 +144,7 @@ def _findings(connection: apsw.Connection, check: Check) -> Iterator[Finding]:
 def begin_load(connection: apsw.Connection, *, replace: bool) -> None:
     is_empty = not connection.execute(
         "SELECT EXISTS (SELECT * FROM listeners) OR EXISTS (SELECT * FROM developer_keys)"
+        " OR EXISTS (SELECT * FROM item_names)"  # all else belongs to a listener
     ).get
     if not is_empty and not replace:
         raise NotEmpty("the database is not empty", "give --replace to put this in its place, or another database")
