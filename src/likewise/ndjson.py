@@ -1,9 +1,9 @@
 """One JSON document a line: how such files and answers are put together and taken apart, and a rating as such a line.
 
 The line of a rating is for people and their programs, so it says everything in words:
-`{"type":"songs","id":"907242702","value":1,"time":"2026-11-02T14:05:09.123Z"}`. Whatever sends, exports or reads such
-lines does it here, so that what one part of the house writes every other can read. How a whole database is written
-down is the business of `likewise.transfer`, which shares the framing alone.
+`{"type":"songs","id":"907242702","value":1,"time":"2026-11-02T14:05:09.123Z"}`. An export adds names to it, and whoever
+reads such lines takes them with names and without (`likewise.transfer.formats.own_lines`). How a whole database is
+written down is the business of `likewise.transfer`, which shares the framing alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from likewise.domain import KINDS, Item, Rating, Time, Value
+from likewise.domain import Rating, Time
 from likewise.errors import BadLine
 
 LINE_BYTES_MAX = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _CLOCK = [f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
 
 encode_lines: Callable[[Iterable[Any]], bytes] = msgspec.json.Encoder().encode_lines
@@ -46,7 +45,7 @@ class Lines:
         self._begun = b""
 
     def take(self, piece: bytes) -> Iterator[Block]:
-        """Return the block of lines that ends in this piece, if there is one.
+        """Return the lines that end in this piece, in blocks of some hundred KiB.
 
         Raise `BadLine` for a line of over 1 MiB.
         """
@@ -104,14 +103,6 @@ def _date(days: int) -> str:
     return (_EPOCH + timedelta(days)).date().isoformat()
 
 
-def time_of(text: str) -> Time:
-    """Read a time of RFC 3339, cut to the millisecond; raise `ValueError`."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without its distance to UTC")
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 # Ratings
 
 
@@ -122,30 +113,9 @@ class _Line(Struct):
     time: str
 
 
-_decode = msgspec.json.Decoder(_Line).decode
-
-
 def encode_ratings(ratings: Iterable[Rating]) -> bytes:
     """Write each rating as a line."""
     return encode_lines([_Line(item.kind.type, item.id, int(value), moment(time)) for item, value, time in ratings])
-
-
-def decode_rating(number: int, text: bytes) -> Rating:
-    """Read the line of a rating, the file's `number`th; other members are ignored. Raise `BadLine`."""
-    try:
-        # The parser passes over bad UTF-8 in members that it skips, so we decode first.
-        line = _decode(text.decode())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadLine(number, f"is no rating: {why(error)}") from error
-    kind = KINDS.get(line.type)
-    if kind is None:
-        raise BadLine(number, f"has the type {line.type!r}, which nobody rates")
-    if not kind.has_id(line.id):
-        raise BadLine(number, f"has the id {line.id!r}, which is none of {kind.type}")
-    try:
-        return Rating(Item(kind, line.id), Value(line.value), time_of(line.time))
-    except ValueError as error:
-        raise BadLine(number, f"is no rating: {error}") from error
 
 
 def why(error: Exception) -> str:

@@ -9,6 +9,7 @@ import itertools
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -46,7 +47,6 @@ from likewise.domain import (
     Value,
 )
 from likewise.errors import LinkRefused, ResourceNotFound
-from likewise.ndjson import time_of
 from likewise.store import Store
 from likewise.tokens import generate_private_key, read_public_key
 from tests.contract.adapters import ADAPTERS, Database, Row
@@ -469,7 +469,8 @@ class HttpSubject(Subject):
         type, id, value = self._read_rating(resource)
         [library] = resource.get("relationships", {"library": {"data": [{"id": None}]}})["library"]["data"]
         library_id = id if KINDS[type].is_library else library["id"]
-        return type, id, value, time_of(resource["attributes"]["ratedAt"]), library_id
+        time = round(datetime.fromisoformat(resource["attributes"]["ratedAt"]).timestamp() * 1000)
+        return type, id, value, time, library_id
 
     async def purge(self, name: str, before: Time, limit: int) -> int:
         return await self._app.store.forget(self._listeners[name], before=before, limit=limit)
