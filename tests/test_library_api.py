@@ -10,6 +10,7 @@ import pytest
 from likewise.app import App
 from likewise.domain import KINDS, Item, Time
 from likewise.storefronts import STOREFRONTS
+from likewise.wire import apple_time
 from tests.house import (
     DISLIKE_BODY,
     LIKE_BODY,
@@ -173,6 +174,11 @@ async def test_a_body_of_an_add_is_ignored(client):
     response = await client.post("/v1/me/library?ids[songs]=1", content=b"{nonsense" * 20_000)
 
     assert response.status_code == 202
+
+
+def test_apples_times_have_four_digits_for_every_year():
+    assert apple_time(-62_135_596_800_000) == "0001-01-01T00:00:00Z"
+    assert apple_time(253_402_300_799_999) == "9999-12-31T23:59:59Z"
 
 
 async def test_minted_ids_come_from_the_randomness_that_was_handed_in(house, client):

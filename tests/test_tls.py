@@ -60,6 +60,15 @@ def test_paths_are_made_absolute_for_the_workers(tmp_path, monkeypatch):
     assert relative == (certificate, key)
 
 
+def test_links_are_kept_so_that_a_worker_finds_what_was_renewed(tmp_path):
+    files = written(tmp_path, certificate_of(P_256), key_pem(P_256))
+    links = tmp_path / "live.crt", tmp_path / "live.key"
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file)
+
+    assert checked_certificate(*links, now=NOW) == links
+
+
 def test_a_file_that_is_missing_or_a_folder_is_named_with_its_variable(tmp_path):
     certificate, key = written(tmp_path, certificate_of(P_256), key_pem(P_256))
 

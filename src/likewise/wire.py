@@ -232,7 +232,7 @@ def _library_resource(item: LibraryItem) -> _LibraryResource:
 
 def apple_time(time: Time) -> str:
     """Write a time as Apple does: UTC, whole seconds, `2016-07-20T04:01:33Z`."""
-    return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(time // 1000, UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def next_href(path: str, *, limit: int | None, offset: int, language_tag: str | None) -> str:

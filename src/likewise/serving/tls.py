@@ -55,7 +55,9 @@ def checked_certificate(certificate: Path, key: Path, *, now: datetime) -> Certi
             f"the certificate in {certificate} is not valid before {_day(whats_in.not_valid_before_utc)}",
             "is the clock right?",
         )
-    return Certificate(certificate.resolve(), key.resolve())
+    # Absolute, but with links as they are: what is renewed often comes as another file behind the same link, and the
+    # former is gone when a worker that takes a dead one's place reads it.
+    return Certificate(certificate.absolute(), key.absolute())
 
 
 def _read(name: str, path: Path, what: str, load: Callable[[bytes], Read]) -> Read:

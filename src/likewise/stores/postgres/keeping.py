@@ -234,7 +234,8 @@ async def _insert(connection: Connection, records: Iterable[Record]) -> None:
         try:
             await _insert_all(connection, kind, list(same))
         except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
-            raise contradiction(str(error)) from error
+            # Below its first line PostgreSQL quotes the row, and the hash of a token is nothing to show.
+            raise contradiction(str(error).partition("\n")[0]) from error
 
 
 async def _insert_all(connection: Connection, kind: type[Record], records: Sequence[Any]) -> None:

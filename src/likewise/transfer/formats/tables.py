@@ -10,8 +10,6 @@ from likewise.transfer.formats.heads import delimiter_of, header_of
 from likewise.transfer.formats.rows import BadRow, shortened
 from likewise.transfer.formats.streams import ROW_BYTES_MAX, Unreadable, lines_of
 
-COLUMNS_MAX = 1_000
-
 # A cell that a spreadsheet may take for a formula, perhaps guarded already; some take the wide signs of East Asia too.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
