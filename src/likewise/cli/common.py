@@ -2,10 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -36,6 +38,7 @@ __all__ = [
     "on_bare_store",
     "on_store",
     "read_key_file",
+    "run",
     "show",
     "team_id_option",
     "tell",
@@ -80,11 +83,45 @@ def on_bare_store(
 ) -> Result:
     """Do `work` on the store itself, open meanwhile."""
 
-    async def run() -> Result:
+    async def working() -> Result:
         async with opened_store(database_url(database), create=create, to_read=to_read) as store:
             return await work(store)
 
-    return asyncio.run(run())
+    return run(working())
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do asynchronous work to its end, or until Ctrl-C, which cancels it; a second one does not wait for that.
+
+    Where `asyncio.run` has Ctrl-C cancel whatever Python happens to be in the middle of, and may miss it as the loop
+    goes to sleep, here the loop hears of it, and is woken.
+    """
+    is_heard = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not is_heard:
+        return asyncio.run(work)
+    try:
+        return asyncio.run(_until_interrupted(work))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _until_interrupted(work: Coroutine[Any, Any, Result]) -> Result:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+
+    def interrupt() -> None:
+        if task.cancelling():
+            raise KeyboardInterrupt
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        return await task
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 @asynccontextmanager

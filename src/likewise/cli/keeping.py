@@ -1,6 +1,5 @@
 """`likewise backup`, `restore`, `check` and `copy`: keeping data, and moving it."""
 
-import asyncio
 import json
 import os
 import secrets
@@ -22,6 +21,7 @@ from likewise.cli.common import (
     json_option,
     now,
     opened_store,
+    run,
     show,
     tell,
     warn_of_password,
@@ -82,13 +82,13 @@ def backup(file: str, format: str | None, force: bool, database: str | None, as_
         raise BadSetting(f"{file} is the database itself", "give the backup another name")
     with bars() as shown:
         if to_stdout:
-            counts = asyncio.run(_write_lines(url, _write_to_stdout, shown))
+            counts = run(_write_lines(url, _write_to_stdout, shown))
         else:
             with new_file(file, replace=force) as temporary:
                 if path is not None and (format or default_format) == SQLITE:
                     counts = back_up(path, temporary, lambda done, total: shown.reach("copying", done, total))
                 else:
-                    counts = asyncio.run(_write_file(url, temporary, shown))
+                    counts = run(_write_file(url, temporary, shown))
     ratings, listeners = counts[RatingRecord], counts[ListenerRecord]
     tell(
         {"file": file, "listeners": listeners, "ratings": ratings},
@@ -148,11 +148,11 @@ def restore(file: str, replace: bool, database: str | None, as_json: bool) -> No
     """
     url = database_url(database)
     with bars() as shown, opened(file) as handle:
-        begun = asyncio.run(_first_bytes(handle))
+        begun = run(_first_bytes(handle))
         if begun.startswith(MAGIC):
             counts = _restore_sqlite(url, file, handle, begun, shown, replace=replace)
         else:
-            counts = asyncio.run(_restore_lines(url, handle, begun, shown, replace=replace))
+            counts = run(_restore_lines(url, handle, begun, shown, replace=replace))
     ratings, listeners = counts[RatingRecord], counts[ListenerRecord]
     tell(
         {"file": file, "listeners": listeners, "ratings": ratings},
@@ -187,12 +187,12 @@ def _restore_sqlite(url: str, name: str, handle: int, begun: bytes, shown: Bars,
         path = Path(name)
         if name == "-" or not _can_be_read_again(handle):
             path = Path(folder, "received.db")
-            asyncio.run(_receive(handle, begun, path))
+            run(_receive(handle, begun, path))
         copy = Path(folder, "copy.db")
         copy.touch(mode=0o600)
         said = "the backup" if name == "-" else name
         take_out(path, copy, lambda done, total: shown.reach("reading", done, total), name=said)
-        return asyncio.run(_restore_store(url, f"sqlite:///{copy}", shown, replace=replace))
+        return run(_restore_store(url, f"sqlite:///{copy}", shown, replace=replace))
 
 
 def _can_be_read_again(handle: int) -> bool:
@@ -282,7 +282,7 @@ def check(database: str | None, as_json: bool) -> None:  # noqa: FBT001 - click'
     """
     url = database_url(database)
     with bars() as shown:
-        findings, counts = asyncio.run(_check(url, shown))
+        findings, counts = run(_check(url, shown))
     if as_json:
         found = [{"finding": text, "rows": rows} for text, rows in findings]
         click.echo(harmless(json.dumps({"records": counts, "findings": found}, ensure_ascii=False)))
@@ -319,7 +319,7 @@ def copy(source: str | None, target: str, as_json: bool) -> None:  # noqa: FBT00
     if from_url == target or (paths[0] and paths[1] and is_same_file(paths[0], paths[1])):
         raise BadSetting("both URLs name the same database", "name another one after --to")
     with bars() as shown:
-        copied = asyncio.run(_copy(from_url, target, shown))
+        copied = run(_copy(from_url, target, shown))
     digest = copied.sha256.hex()
     written = counted(copied.written, "record")
     tell(

@@ -1,12 +1,11 @@
 """`likewise migrate`: bring a database up to date, and over a cluster where it has one."""
 
-import asyncio
 import sys
 from typing import Any
 
 import click
 
-from likewise.cli.common import database_option, database_url, json_option, tell
+from likewise.cli.common import database_option, database_url, json_option, run, tell
 from likewise.stores import migrate as migrate_database
 from likewise.stores.migrating import Migration
 
@@ -21,7 +20,7 @@ def migrate(database: str | None, *, dry_run: bool, as_json: bool) -> None:
     One that is not there is begun. In PostgreSQL with Citus, the tables are distributed over the cluster. Interrupted,
     it goes on when you run it again.
     """
-    migration = asyncio.run(migrate_database(database_url(database), dry_run=dry_run, on_step=_show_step))
+    migration = run(migrate_database(database_url(database), dry_run=dry_run, on_step=_show_step))
     facts: dict[str, Any] = {
         "from": migration.before,
         "to": migration.after,

@@ -1,6 +1,5 @@
 """`likewise serve`: the service in production."""
 
-import asyncio
 import logging
 import os
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from typing import Any
 import click
 
 from likewise.cli import variables
-from likewise.cli.common import database_option, database_url, opened_store
+from likewise.cli.common import database_option, database_url, opened_store, run
 from likewise.config import Settings, read_settings, unknown_variables
 from likewise.domain import DeveloperKey
 from likewise.errors import BadSetting
@@ -57,7 +56,7 @@ def _check_keys(settings: Settings) -> None:
     has made it for us. A SQLite file is not, for its path may be misspelled.
     """
     may_begin = bool(settings.admin_token) and not settings.database.startswith("sqlite:")
-    if any(key.revoked is None for key in asyncio.run(_keys(settings.database, create=may_begin))):
+    if any(key.revoked is None for key in run(_keys(settings.database, create=may_begin))):
         return
     if not settings.admin_token:
         raise BadSetting(
