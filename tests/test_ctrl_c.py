@@ -22,7 +22,7 @@ def press_ctrl_c_in(thread_has_begun):
 
 
 def test_it_cancels_the_work_between_two_of_its_steps():
-    steps = []
+    steps: list[object] = []
 
     async def work():
         try:

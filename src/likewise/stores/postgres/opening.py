@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -78,7 +78,8 @@ async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
             if is_distributed:
                 await _distribute(connection, on_step=_say_nothing)
             if not alone:
-                await _check_unclaimed(connection)
+                if not await _soon(lambda: _is_unclaimed(connection)):
+                    raise _claimed()
                 await _check_whole(connection)
         pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # the stubs name more parameters than are given
             url,
@@ -167,16 +168,33 @@ async def claim(url: str) -> Connection:
 
 async def _check_unclaimed(connection: Connection) -> None:
     """Raise `StoreUnavailable` while another program has claimed the database."""
+    if not await _is_unclaimed(connection):
+        raise _claimed()
+
+
+def _claimed() -> StoreUnavailable:
+    return StoreUnavailable("the database is being restored, or copied to", "try again when that is done")
+
+
+async def _is_unclaimed(connection: Connection) -> bool:
     # Shared, and given back at once: those who ask do not disturb one another, nor leave anything in a session.
-    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", _ALONE_LOCK):
-        raise StoreUnavailable("the database is being restored, or copied to", "try again when that is done")
+    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", _ALONE_LOCK))
 
 
 async def _is_alone(connection: Connection) -> bool:
-    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ALONE_LOCK):
-        return False
+    async def has_claimed() -> bool:
+        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ALONE_LOCK))
+
+    async def others_are_gone() -> bool:
+        return not await connection.fetchval(_OTHERS)
+
+    return await _soon(has_claimed) and await _soon(others_are_gone)
+
+
+async def _soon(is_so: Callable[[], Awaitable[bool]]) -> bool:
+    """Say whether something is so, now or when PostgreSQL has noticed that somebody was killed or has left."""
     deadline = time.monotonic() + _LEAVING_SECONDS_MAX
-    while await connection.fetchval(_OTHERS):
+    while not await is_so():
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(0.05)
