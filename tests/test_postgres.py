@@ -629,6 +629,17 @@ async def test_an_empty_database_is_refused_where_none_is_to_be_created(empty_ur
     assert await schema(empty_url) == []
 
 
+async def test_a_schema_of_the_same_name_that_is_not_ours_is_refused_with_a_way_out(empty_url):
+    await execute(empty_url, "CREATE SCHEMA likewise")
+
+    with pytest.raises(StoreUnusable, match="has a schema `likewise` that Likewise has not made") as refusal:
+        await open_store(empty_url)
+    assert "DROP SCHEMA likewise" in refusal.value.hint
+
+    await execute(empty_url, "DROP SCHEMA likewise")
+    await (await open_store(empty_url)).close()
+
+
 # Refusals
 
 

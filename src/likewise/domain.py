@@ -325,9 +325,12 @@ def _uuid_of(text: str | None) -> str | None:
     return uuid or None
 
 
-has_listener_name = re.compile(r"[a-z0-9._-]{1,64}").fullmatch
+LISTENER_NAME = r"[a-z0-9._-]{1,64}"
+APPLE_ID = r"[A-Za-z0-9]{10}"
+
+has_listener_name = re.compile(LISTENER_NAME).fullmatch
 """Match a listener's name: 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`."""
-has_apple_id = re.compile(r"[A-Za-z0-9]{10}").fullmatch
+has_apple_id = re.compile(APPLE_ID).fullmatch
 """Match a team id or key id: 10 letters and digits."""
 
 

@@ -24,7 +24,8 @@ TAGS = {
 _ABOUT = """\
 Likewise keeps people's likes and dislikes of music, and speaks the Apple Music API while doing so.
 
-- A trailing slash is accepted; parameters that are not described are ignored; of repeated ones the last counts.
+- A trailing slash is accepted; parameters that are not described are ignored. Of a repeated one the last counts; one
+  whose values are joined by commas has them all.
 - HEAD is GET without the body. OPTIONS is 204 on every path, without a token. Any other method that is not described
   is 405 with `Allow` (GET of favorites is 404, as with Apple), any other path 404 with code 40401.
 - Whatever is wrong first in this order is what you hear: length of the URL, path, method, tokens, type and id, `l`,

@@ -5,7 +5,7 @@ from likewise.admin import USER_TOKEN_DAYS_MAX
 from likewise.api.description import refusals
 from likewise.api.description.parts import Part, array, closed, one_of, only, opened, or_null, schema, text, whole
 from likewise.api.lists.bulk import BULK_RATINGS_MAX
-from likewise.domain import KINDS, LIBRARY_KINDS, TWINS, Kind, Value
+from likewise.domain import APPLE_ID, KINDS, LIBRARY_KINDS, LISTENER_NAME, TWINS, Kind, Value
 from likewise.storefronts import STOREFRONTS
 from likewise.tokens import USER_TOKEN_DAYS
 
@@ -18,8 +18,6 @@ LIBRARY_TYPES = list(LIBRARY_KINDS)
 ANY_ID = "|".join(dict.fromkeys(kind.id_pattern for kind in Kind))
 LIBRARY_ID = "|".join(dict.fromkeys(kind.id_pattern for kind in LIBRARY_KINDS.values()))
 CATALOG_ID = "|".join(dict.fromkeys(TWINS[kind].id_pattern for kind in LIBRARY_KINDS.values()))
-APPLE_ID = "[A-Za-z0-9]{10}"
-LISTENER_NAME = "[a-z0-9._-]{1,64}"
 _PLACES = "|".join(f"{kind.number}[.]{kind.id_pattern}" for kind in Kind)
 PLACE = f"-?[0-9]{{1,15}}\\.(?:{_PLACES})"
 LINK_PLACE = "|".join(f"{type}/{kind.id_pattern}" for type, kind in LIBRARY_KINDS.items())

@@ -1,6 +1,6 @@
 """The operator's API: listeners, their tokens and libraries, developer keys."""
 
-from likewise.api.description.documents import APPLE_ID, LIBRARY_TYPES, LINK_PLACE, LISTENER_NAME
+from likewise.api.description.documents import LIBRARY_TYPES, LINK_PLACE
 from likewise.api.description.parts import (
     PERSONAL,
     Operation,
@@ -19,6 +19,7 @@ from likewise.api.description.parts import (
 )
 from likewise.api.operators.libraries import BULK_BYTES_MAX, BULK_LINES_MAX
 from likewise.api.parameters import PAGE_MAX
+from likewise.domain import APPLE_ID, LISTENER_NAME
 from likewise.errors import AlreadyExists, BadParameter, BadPathValue, NotFound
 
 _LISTENERS = "/_likewise/listeners"

@@ -288,6 +288,11 @@ def unavailable(error: BaseException) -> StoreError:
             return StoreUnavailable("PostgreSQL refuses the user or password", "check the database URL")
         case asyncpg.InvalidCatalogNameError():
             return StoreUnavailable("PostgreSQL has no such database", "make it: `createdb`")
+        case asyncpg.DuplicateSchemaError():
+            return StoreUnusable(
+                "the database has a schema `likewise` that Likewise has not made",
+                "where it is empty, drop it, and Likewise makes its own: `DROP SCHEMA likewise`",
+            )
         case asyncpg.InsufficientPrivilegeError():
             return StoreUnavailable("PostgreSQL does not allow this user to do that", "let it own the database")
         case asyncpg.TooManyConnectionsError():
