@@ -187,6 +187,14 @@ class TestANeighbour:
         assert find_access({}, asking_as="ben").user_token == "bens"
         assert refused(asking_as="eve") == "the `likewise dev` that runs here has no listener 'eve'"
 
+    def test_nobody_can_be_named_where_the_tokens_are_somebodys_already(self, folders):
+        sentence = "--as ben is for a `likewise dev`, and another server's tokens are chosen"
+
+        assert refused(environment=TOKENS, url=HERE, asking_as="ben") == sentence
+        write_profile(folders, PROFILE)
+        assert refused(asking_as="ben") == sentence
+        assert find_access({}, url=HERE, asking_as="ben").user_token == "bens"
+
     def test_its_tokens_are_for_its_server_alone(self):
         assert find_access({"LIKEWISE_URL": HERE}).user_token == "adas"
         assert refused(url=URL) == f"there is no developer token for {URL}"

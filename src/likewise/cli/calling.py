@@ -116,7 +116,7 @@ def find_access(
     """Find out which server to ask, and with which tokens; raise `BadSetting`.
 
     In this order: flags and variables where there is any token among them, the profile, a `likewise dev` that runs
-    here. A URL alone only says which of the latter two is meant.
+    here. A URL alone only says which of the latter two is meant. Whom to ask as can be chosen for the last alone.
     """
     if (developer_token_file, user_token_file) == ("-", "-"):
         raise BadSetting("both tokens are to come from standard input", "give one of them in a file")
@@ -126,16 +126,29 @@ def find_access(
     key = _signing_key(environment.get(KEY_FILE), environment.get(TEAM_ID), environment.get(KEY_ID))
     profile = profile or environment.get(PROFILE)
     if profile is None and (given[DEVELOPER_TOKEN] or given[USER_TOKEN] or key):
-        return _access_of(url, given[DEVELOPER_TOKEN] or key, given[USER_TOKEN])
-    for access in (_access_by_profile(profile), None if profile else _access_to_neighbour(asking_as)):
-        if access is not None and url in {None, access.url}:
-            return access
+        return _as_itself(_access_of(url, given[DEVELOPER_TOKEN] or key, given[USER_TOKEN]), asking_as)
+    chosen = _access_by_profile(profile)
+    if chosen is not None and url in {None, chosen.url}:
+        return _as_itself(chosen, asking_as)
+    neighbour = None if profile else _access_to_neighbour(asking_as)
+    if neighbour is not None and url in {None, neighbour.url}:
+        return neighbour
     if url is None:
         raise BadSetting("no server is named, and no `likewise dev` runs here", _HINT_WAYS)
     raise BadSetting(f"there is no developer token for {checked_base_url(url)}", _HINT_TOKENS)
 
 
 _HINT_TOKENS = f"set {DEVELOPER_TOKEN}_FILE and {USER_TOKEN}_FILE to files that hold the tokens"
+
+
+def _as_itself(access: Access, listener: str | None) -> Access:
+    """Return the access, unless somebody is named to ask as: its token is one listener's. Raise `BadSetting`."""
+    if listener is not None:
+        raise BadSetting(
+            f"--as {listener} is for a `likewise dev`, and another server's tokens are chosen",
+            "leave out --as, or unset the variables or the profile that hold the tokens",
+        )
+    return access
 
 
 def _access_of(url: str | None, developer_token: str | SigningKey | None, user_token: str | None) -> Access:
