@@ -141,6 +141,14 @@ class TestTheCommand:
             {"name": "ben", "storefront": "us"}
         ]
 
+    def test_a_missing_choice_is_said_in_one_sentence(self, likewise):
+        assert likewise("completion") == (
+            2,
+            "",
+            "error: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n\n"
+            "hint: see `likewise completion --help`\n",
+        )
+
     def test_colour_is_for_terminals_only(self, likewise):
         assert "\x1b" not in likewise("listener", "remove", "nobody", "--yes").err
 

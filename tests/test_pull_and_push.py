@@ -261,7 +261,10 @@ class TestPush:
         apple.add("songs", "i.mine")
         write(tmp_path, [{"type": "library-songs", "id": id, "value": 1} for id in ("i.mine", "i.other")])
 
-        assert likewise("push", "likes.ndjson")[2] == "wrote 1 rating; 0 were there already, 1 absent\n"
+        assert (
+            likewise("push", "likes.ndjson")[2]
+            == "wrote 1 rating; 0 were there already, 1 is not in the account's library\n"
+        )
         assert apple.ratings == {("library-songs", "i.mine"): 1}
 
     def test_what_the_server_refuses_is_said_and_the_rest_goes_on(self, likewise, apple, tmp_path):
@@ -272,7 +275,7 @@ class TestPush:
 
         assert code == 0
         assert err.count("was refused: ") == 5
-        assert err.endswith("wrote 1 rating; 0 were there already, 7 refused\n")
+        assert err.endswith("wrote 1 rating; 0 were there already, 7 were refused\n")
 
     def test_the_last_line_about_an_item_counts_and_others_are_passed_over(self, likewise, apple, tmp_path):
         song = {"type": "songs", "id": "1"}
@@ -303,6 +306,7 @@ class TestPush:
 
         assert code == 1
         assert err.startswith(error)
+        assert err.endswith("\nhint: give what `likewise pull` or `likewise export --format ndjson` wrote\n")
         assert apple.requests == []
 
     def test_a_file_that_is_not_there(self, likewise):
@@ -353,8 +357,14 @@ def test_out_of_one_server_and_into_another(tmp_path):
 
         assert run(one, "pull", "likes.ndjson") == "pulled 61 ratings, of 121 items in the library\n"
         assert run(one, "pull", "--listener", "ben") == "pulled 61 ratings, of 121 items in the library\n"
-        assert run(two, "push", "likes.ndjson") == "wrote 60 ratings; 0 were there already, 1 absent\n"
-        assert run(two, "push", "--listener", "ben") == "wrote 0 ratings; 60 were there already, 1 absent\n"
+        assert (
+            run(two, "push", "likes.ndjson")
+            == "wrote 60 ratings; 0 were there already, 1 is not in the account's library\n"
+        )
+        assert (
+            run(two, "push", "--listener", "ben")
+            == "wrote 0 ratings; 60 were there already, 1 is not in the account's library\n"
+        )
 
 
 def test_into_a_server_that_is_killed_in_the_middle(tmp_path):

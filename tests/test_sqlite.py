@@ -503,7 +503,7 @@ async def test_a_missing_file_is_refused_where_none_is_to_be_created(path):
     with pytest.raises(StoreUnusable, match=f"there is no database {path}") as refusal:
         await open_store(f"sqlite:///{path}", create=False)
 
-    assert "likewise key add" in refusal.value.hint
+    assert refusal.value.hint == "is the path right? `likewise listener add` or `likewise key add` begins one"
     assert list(path.parent.iterdir()) == []
 
 

@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "likewise"
-        _complain(error.format_message(), f"see `{path} --help`")
+        # The choices for an argument that is missing are a list of lines, where we say one sentence.
+        _complain(error.format_message().replace("\n\t", " "), f"see `{path} --help`")
         sys.exit(2)
     except click.ClickException as error:
         _complain(error.format_message(), "")

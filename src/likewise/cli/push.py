@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _WORDS = {Value.LIKE: "like", Value.DISLIKE: "dislike", None: None}
 _REFUSALS_SHOWN = 5
+_HINT_LINES = "give what `likewise pull` or `likewise export --format ndjson` wrote"
 
 
 class _Line(Struct):
@@ -121,9 +122,10 @@ class _Pushing:
 
     def sentence(self) -> str:
         counts = self._counts
-        more = "".join(f", {counts[name]:,} {name}" for name in ("absent", "refused") if counts[name])
         same = counted(counts["same"], "was", "were")
-        return f"wrote {counted(counts['written'], 'rating')}; {same} there already{more}"
+        absent = f", {counted(counts['absent'], 'is', 'are')} not in the account's library" if counts["absent"] else ""
+        refused = f", {counted(counts['refused'], 'was', 'were')} refused" if counts["refused"] else ""
+        return f"wrote {counted(counts['written'], 'rating')}; {same} there already{absent}{refused}"
 
 
 def _row(difference: Difference, *, as_json: bool) -> dict[str, Any]:
@@ -153,12 +155,12 @@ def _rating_in(number: int, text: bytes) -> dict[Item, Value]:
     try:
         line = _decode(text.decode())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadLine(number, "is no rating in JSON") from error
+        raise BadLine(number, "is no rating in JSON", _HINT_LINES) from error
     if line.value is None:
         return {}  # a library item that is not rated
     kind = KINDS.get(line.type)
     if kind is None or not kind.has_id(line.id) or line.value not in VALUES:
-        raise BadLine(number, "has a type, an id or a value that no rating has")
+        raise BadLine(number, "has a type, an id or a value that no rating has", _HINT_LINES)
     return {Item(kind, line.id): VALUES[line.value]}
 
 

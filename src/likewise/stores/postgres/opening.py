@@ -235,7 +235,8 @@ async def _migrate(connection: Connection, *, create: bool) -> None:
         _check_version(version)
         if version == 0 and not create:
             raise StoreUnusable(
-                "there is no Likewise in this database", "register a developer key to begin one: `likewise key add`"
+                "there is no Likewise in this database",
+                "is the URL right? `likewise listener add` or `likewise key add` begins one",
             )
         for migration in known[version:]:
             await connection.execute(migration)

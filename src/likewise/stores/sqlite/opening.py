@@ -39,7 +39,8 @@ def connect(path: str, *, create: bool = False) -> apsw.Connection:
                     f"the database {path} cannot be opened", "check that it is a file you may read and write"
                 ) from error
             raise StoreUnusable(
-                f"there is no database {path}", "register a developer key to begin one: `likewise key add`"
+                f"there is no database {path}",
+                "is the path right? `likewise listener add` or `likewise key add` begins one",
             ) from error
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     # Else SQLite plans some statements anew for each new binding, which took 4 µs of a look-up through json_each.
