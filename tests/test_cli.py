@@ -145,8 +145,10 @@ class TestTheCommand:
         assert likewise("completion") == (
             2,
             "",
-            "error: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n\n"
-            "hint: see `likewise completion --help`\n",
+            (
+                "error: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n\n"
+                "hint: see `likewise completion --help`\n"
+            ),
         )
 
     def test_colour_is_for_terminals_only(self, likewise):

@@ -133,6 +133,7 @@ class TestTheLine:
             ]
             answers = [subprocess.run(["bash", "-c", curl], capture_output=True, check=True) for curl in curls]
 
+        assert lines[-1].endswith(f"`likewise dev --data {tmp_path / 'data'} --reset` starts over.\n")
         assert [answer.stderr.strip() for answer in answers] == [b"200", b"200", b"200", b"204"]
         assert answers[0].stdout == answers[1].stdout == answers[2].stdout == DOCUMENTED
 

@@ -108,4 +108,4 @@ Try it as ada, whose tokens are in the file that -K names:
 {curl} '{url}/v1/me/ratings/songs?ids={_EXAMPLE_SONG},1440833098'
 {curl} -X DELETE {song}
 
-Data lives in {household.folder}. Ctrl-C stops the server; `likewise dev --reset` starts over."""
+Data lives in {household.folder}. Ctrl-C stops the server; `{household.reset_command}` starts over."""

@@ -57,6 +57,12 @@ class Household:
     def private_key(self) -> Path:
         return self.folder / f"AuthKey_{self.key_id}.p8"
 
+    @property
+    def reset_command(self) -> str:
+        """The command that forgets this folder's data, and no other's."""
+        is_default = self.folder == running.default_folder().resolve()
+        return f"likewise dev{'' if is_default else f' --data {shlex.quote(str(self.folder))}'} --reset"
+
     def curl_file(self, name: str) -> Path:
         return self.folder / f"{name}.curl"
 
@@ -114,8 +120,7 @@ class Household:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError, BadName) as error:
-            again = f"likewise dev --data {shlex.quote(str(self.folder))} --reset"
-            raise BadSetting(f"{path} cannot be understood", f"start over with `{again}`") from error
+            raise BadSetting(f"{path} cannot be understood", f"start over with `{self.reset_command}`") from error
 
     async def _settle_key(self, store: Store, admin: Admin) -> None:
         registered = await store.developer_key(self.key_id)
