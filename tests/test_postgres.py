@@ -455,7 +455,7 @@ async def test_a_session_holds_to_our_promises_whatever_the_database_prefers(url
 
 
 async def test_one_listener_alone_cannot_keep_others_from_their_lists(store, ada, ben, monkeypatch):
-    monkeypatch.setattr(turns, "WAITING_EACH_MAX", 3)
+    monkeypatch.setattr(turns, "ASKED_EACH_MAX", 3)
 
     outcomes = await asyncio.gather(
         *(store.newest_ratings(listener, after=None, limit=9) for listener in [ada] * 5 + [ben]), return_exceptions=True

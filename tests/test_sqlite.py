@@ -269,7 +269,7 @@ async def test_others_have_their_turn_while_a_page_is_looked_for_among_what_was_
 
 
 async def test_more_lists_than_may_wait_are_refused(store, ada, monkeypatch):
-    monkeypatch.setattr(turns, "WAITING_MAX", 3)
+    monkeypatch.setattr(turns, "ASKED_MAX", 3)
 
     outcomes = await asyncio.gather(
         *(store.newest_ratings(ada, after=None, limit=9) for _ in range(5)), return_exceptions=True
@@ -294,7 +294,7 @@ async def test_nobody_waits_for_all_that_another_asks_for(store, ada):
 
 
 async def test_one_listener_alone_cannot_keep_others_from_their_lists(store, ada, monkeypatch):
-    monkeypatch.setattr(turns, "WAITING_EACH_MAX", 3)
+    monkeypatch.setattr(turns, "ASKED_EACH_MAX", 3)
     ben = await store.add_listener("ben", "us")
 
     outcomes = await asyncio.gather(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from likewise.errors import StoreUnavailable
 
-WAITING_MAX = 100
-WAITING_EACH_MAX = 20
-"""How many may wait in all, and of one listener."""
+ASKED_MAX = 100
+ASKED_EACH_MAX = 20
+"""How many may have their turn or wait for it, in all and of one listener."""
 
 
 @dataclass
@@ -17,31 +17,45 @@ class _Line:
     """What one listener has asked for."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+    asked: int = 0
 
 
 class Turns:
-    """Of each listener one has its turn at a time, of all at most `at_once`, in the order of their coming."""
+    """Of each listener one has its turn at a time, of all at most `at_once`, in the order of their coming.
 
-    def __init__(self, at_once: int) -> None:
+    Nobody waits for longer than `seconds_max`.
+    """
+
+    def __init__(self, at_once: int, *, seconds_max: float) -> None:
         self._places = asyncio.Semaphore(at_once)
-        self._waiting = 0
+        self._seconds_max = seconds_max
+        self._asked = 0
         self._lines: dict[int, _Line] = {}
 
     @asynccontextmanager
     async def of(self, listener: int) -> AsyncIterator[None]:
-        """Wait for a turn of this listener's; raise `StoreUnavailable` where too many are waiting."""
+        """Wait for a turn of this listener's; raise `StoreUnavailable` where too many wait, or this one for too long."""
         line = self._lines.get(listener) or _Line()
-        if self._waiting >= WAITING_MAX or line.waiting >= WAITING_EACH_MAX:
-            raise StoreUnavailable("too many lists are waiting for the database")
+        if self._asked >= ASKED_MAX or line.asked >= ASKED_EACH_MAX:
+            raise _too_many()
         self._lines[listener] = line
-        self._waiting += 1
-        line.waiting += 1
+        self._asked += 1
+        line.asked += 1
+        patience = asyncio.timeout(self._seconds_max)
         try:
-            async with line.turn, self._places:
+            async with patience, line.turn, self._places:
+                patience.reschedule(None)
                 yield
+        except TimeoutError as error:
+            if patience.expired():
+                raise _too_many() from error
+            raise
         finally:
-            self._waiting -= 1
-            line.waiting -= 1
-            if not line.waiting:
+            self._asked -= 1
+            line.asked -= 1
+            if not line.asked:
                 del self._lines[listener]
+
+
+def _too_many() -> StoreUnavailable:
+    return StoreUnavailable("too many lists are waiting for the database")

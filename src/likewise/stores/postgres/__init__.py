@@ -185,7 +185,7 @@ class PostgresStore(Store):
         self._commits = 0
         self._is_closed = False
         # Half of the pool is left to whoever asks for less.
-        self._turns = Turns(POOL_CONNECTIONS_MAX // 2)
+        self._turns = Turns(POOL_CONNECTIONS_MAX // 2, seconds_max=CALL_SECONDS_MAX)
         fetch = partial(self._fetch, seconds_max=BATCH_SECONDS_MAX)
         self._writes: Queue[_Write, Any]
         self._reads: Queue[Read, list[Rating]]

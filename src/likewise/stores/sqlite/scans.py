@@ -19,6 +19,9 @@ from likewise.stores.turns import Turns
 
 Found = TypeVar("Found")
 
+WAIT_SECONDS_MAX = 5.0
+"""How long a scan may wait for those before it: as long as a request may for a database across a network."""
+
 _HISTORY = "SELECT changes, forgotten, era FROM listeners WHERE id = ?"
 
 # Kinds are digits, and come as a text of digits.
@@ -80,7 +83,7 @@ class Scanner:
 
     def __init__(self, connection: apsw.Connection, *, has_thread: bool) -> None:
         self._connection = connection
-        self._turns = Turns(1)
+        self._turns = Turns(1, seconds_max=WAIT_SECONDS_MAX)
         self._is_closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="likewise-reader") if has_thread else None
 
