@@ -34,7 +34,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, listener: int) -> AsyncIterator[None]:
-        """Wait for a turn of this listener's; raise `StoreUnavailable` where too many wait, or this one for too long."""
+        """Wait for a turn of this listener's; raise `StoreUnavailable` where too many wait, or one too long."""
         line = self._lines.get(listener) or _Line()
         if self._asked >= ASKED_MAX or line.asked >= ASKED_EACH_MAX:
             raise _too_many()
