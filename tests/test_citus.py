@@ -265,14 +265,16 @@ async def test_each_listeners_reads_are_a_statement_of_their_own(wired):
     listeners = [await store.add_listener(f"l{number}", "us") for number in range(4)]
     for listener in listeners:
         await store.put(listener, SONG, Value.LIKE, now=MONDAY)
-    await store.get(listeners[0], [SONG])
-    proxy.forget()
 
-    found = await asyncio.gather(*(store.get(listener, [SONG]) for listener in listeners * 4))
+    async def read():
+        return await asyncio.gather(*(store.get(listener, [SONG]) for listener in listeners * 4))
+
+    await read()  # what a new connection asks first is not meant
+    proxy.forget()
+    found = await read()
 
     assert found == [[Rating(SONG, Value.LIKE, MONDAY)]] * 16
-    # The first read of each listener goes at once, the others of the same listener together after it. On a new
-    # connection a statement is prepared first.
+    # The first read of each listener goes at once, the others of the same listener together after it.
     assert 4 <= proxy.executed <= 8
 
 
