@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import httpx2
@@ -11,7 +11,7 @@ import pytest
 from likewise.api.lists import bulk
 from likewise.api.operators import libraries
 from likewise.app import App
-from tests.house import error_of
+from tests.house import error_of, issue_user_token
 
 ADMIN_TOKEN = "operator" * 4
 LINKS = "/_likewise/listeners/ada/links"
@@ -78,8 +78,22 @@ async def test_a_single_link_needs_no_place(operator):
     assert single.status_code == 201
 
 
-async def test_one_body_of_ratings_too_many_is_503_until_there_is_room(client):
-    async with crowded(client, "/v1/me/ratings", RATINGS, bulk.BULK_AT_ONCE_MAX):
+async def test_one_body_of_ratings_too_many_is_503_until_there_is_room(client, bens_client):
+    async with crowded(client, "/v1/me/ratings", RATINGS, bulk.BULK_EACH_MAX):
+        one_more = await client.post("/v1/me/ratings", content=RATINGS)
+        another = await bens_client.post("/v1/me/ratings", content=RATINGS)
+
+    assert error_of(one_more) == BUSY
+    assert another.status_code == 200
+    assert (await client.post("/v1/me/ratings", content=RATINGS)).status_code == 200
+
+
+async def test_all_listeners_together_have_so_much_room(house, client):
+    async with AsyncExitStack() as crowds:
+        for number in range(bulk.BULK_AT_ONCE_MAX // bulk.BULK_EACH_MAX):
+            listener = await house.app.store.add_listener(f"l{number}", "us")
+            theirs = await crowds.enter_async_context(house.client(await issue_user_token(house.app.store, listener)))
+            await crowds.enter_async_context(crowded(theirs, "/v1/me/ratings", RATINGS, bulk.BULK_EACH_MAX))
         one_more = await client.post("/v1/me/ratings", content=RATINGS)
 
     assert error_of(one_more) == BUSY

@@ -6,7 +6,7 @@ Where a rating is named it is under the item it is stored under; its library id,
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from likewise.api.crowds import Room
-from likewise.api.lists.bulk import BULK_AT_ONCE_MAX, BULK_BYTES_MAX, changes_of, encode_outcomes
+from likewise.api.lists.bulk import BULK_AT_ONCE_MAX, BULK_BYTES_MAX, BULK_EACH_MAX, changes_of, encode_outcomes
 from likewise.api.lists.cursors import cursor_of, moment_of, offset_of, place_of
 from likewise.api.lists.documents import encode_page, rating_document
 from likewise.api.lists.filters import filter_of
@@ -32,7 +32,7 @@ class Lists:
     def __init__(self, store: Store, *, now: Callable[[], Time]) -> None:
         self._store = store
         self._now = now
-        self._room = Room(BULK_AT_ONCE_MAX)
+        self._room = Room(BULK_AT_ONCE_MAX, each_max=BULK_EACH_MAX)
 
     async def get(self, listener: Listener, request: Request) -> Response:
         language = language_for(listener, request.query)

@@ -10,7 +10,8 @@ from likewise.wire import VALUES, decode_object, encode, error_object, rating_hr
 BULK_BYTES_MAX = 1024 * 1024
 BULK_RATINGS_MAX = 1_000
 BULK_AT_ONCE_MAX = 64
-"""Bodies in bulk at once in a worker, all listeners' together."""
+BULK_EACH_MAX = 16
+"""Bodies in bulk at once in a worker, all listeners' together and one's."""
 
 
 def changes_of(body: bytes) -> list[Change | BadBody]:

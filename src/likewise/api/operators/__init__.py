@@ -32,7 +32,7 @@ class Operators:
         self._ratings = endpoint(f"{below}/ratings", admit, GET=listeners.get_ratings)
         self._tokens = endpoint(f"{below}/tokens", admit, GET=tokens.get_many, POST=tokens.issue)
         self._token = endpoint(f"{below}/tokens/{{id}}", admit, DELETE=tokens.revoke)
-        link = partial(libraries.link, Room(libraries.BULK_AT_ONCE_MAX))
+        link = partial(libraries.link, Room(libraries.BULK_AT_ONCE_MAX, each_max=libraries.BULK_AT_ONCE_MAX))
         self._links = endpoint(f"{below}/links", admit, GET=libraries.get_many, POST=link)
         self._link = endpoint(f"{below}/links/{{type}}/{{id}}", admit, DELETE=libraries.unlink)
         self._keys = endpoint("/_likewise/keys", admit, GET=keys.get_many, POST=keys.register)
