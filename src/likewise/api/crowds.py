@@ -10,7 +10,7 @@ from likewise.errors import BodyTooLarge, StoreUnavailable
 
 
 class Room:
-    """So many places, of which each caller may have some; nobody waits for one, since who waits would hold a body too."""
+    """So many places, of which each caller may have some; nobody waits for one, for who waits would hold a body too."""
 
     def __init__(self, places: int, *, each_max: int) -> None:
         self._places = places
