@@ -15,6 +15,7 @@ from likewise.config import Settings
 from likewise.domain import Change, Item, ItemName, Kind, Value
 from likewise.forgetting import forget
 from tests.house import (
+    DISLIKE_BODY,
     FORBIDDEN,
     LIKE_BODY,
     MONDAY,
@@ -517,6 +518,36 @@ async def test_nothing_but_faults_changes_nothing(client):
     assert all(list(outcome) == ["errors"] for outcome in outcomes)
     assert await post(client) == []
     assert (await document_of(client, ALL))["meta"]["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        ("1e999", "/data/1/attributes/value"),
+        ("1" + "0" * 5_000, "/data/1/attributes/value"),
+        ('"\\ud800"', "/data/1/attributes/value"),
+        ('1},"x":{"\\udc00":-1e999', None),
+    ],
+    ids=["a number beyond all floats", "a giant integer", "a lone surrogate", "in an ignored member"],
+)
+async def test_what_is_odd_but_json_keeps_no_other_out_either(client, value, pointer):
+    await client.put("/v1/me/ratings/songs/2", content=DISLIKE_BODY)
+    body = (
+        '{"data":[{"type":"songs","id":"1","attributes":{"value":1}},'
+        f'{{"type":"songs","id":"2","attributes":{{"value":{value}}}}}]}}'
+    )
+
+    response = await client.post(ALL, content=body)
+
+    assert response.status_code == 200
+    first, second = response.json()["data"]
+    assert first["attributes"] == {"value": 1}
+    if pointer is None:
+        assert second["attributes"] == {"value": 1}
+    else:
+        assert second["errors"][0]["source"] == {"pointer": pointer}
+        rated = (await document_of(client, "/v1/me/ratings/songs/2"))["data"]
+        assert rated[0]["attributes"] == {"value": -1}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import ceil
+from math import ceil, inf
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -125,13 +125,7 @@ def decode_rating_request(body: bytes) -> Value:
 
     `type` is `rating` (Apple's samples), `ratings` (Apple's schema) or absent. Of a repeated member the last counts.
     """
-    try:
-        request = decode_object(body)
-    except errors.BadBody:
-        slowly = _decode_slowly(body)
-        if slowly is None:
-            raise
-        request = slowly
+    request = decode_any_object(body)
     if request.get("type", "rating") not in ("rating", "ratings"):  # a tuple, for a list has no hash
         raise errors.BadBody("/type", "The type of a rating request is 'rating'")
     attributes = request.get("attributes")
@@ -156,8 +150,21 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return document
 
 
+def decode_any_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object, with numbers and escapes too that `decode_object` does not take; raise `BadBody`.
+
+    For who writes nothing of it anywhere: a text may hold half a surrogate pair, and a number may be infinite.
+    """
+    try:
+        return decode_object(body)
+    except errors.BadBody:
+        document = _decode_slowly(body)
+        if document is None:
+            raise
+        return document
+
+
 def _decode_slowly(body: bytes) -> dict[str, Any] | None:
-    """Read a JSON object whose numbers or escapes are beyond the quick parser; anything else is None."""
     try:
         document = json.loads(body.decode(), parse_int=_number_of, parse_float=_number_of, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -168,9 +175,9 @@ def _decode_slowly(body: bytes) -> dict[str, Any] | None:
 _NUMBER_CHARACTERS_MAX = 300
 
 
-def _number_of(text: str) -> int | float | None:
+def _number_of(text: str) -> int | float:
     if len(text) > _NUMBER_CHARACTERS_MAX:
-        return None  # no rating's value, and nothing that anybody would ask for
+        return inf  # no rating's value, and nothing that anybody would ask for
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 

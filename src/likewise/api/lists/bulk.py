@@ -5,7 +5,7 @@ from typing import Any
 
 from likewise.domain import KINDS, Change, Item
 from likewise.errors import BadBody, BodyTooLarge, LikewiseError, ResourceNotFound
-from likewise.wire import VALUES, decode_object, encode, error_object, rating_href
+from likewise.wire import VALUES, decode_any_object, encode, error_object, rating_href
 
 BULK_BYTES_MAX = 1024 * 1024
 BULK_RATINGS_MAX = 1_000
@@ -19,7 +19,7 @@ def changes_of(body: bytes) -> list[Change | BadBody]:
 
     Raise `BadBody` where that cannot be said, `BodyTooLarge` for over 1 000 entries.
     """
-    entries = decode_object(body).get("data")
+    entries = decode_any_object(body).get("data")
     if not isinstance(entries, list):
         raise BadBody("/data", "The data of many ratings is an array")
     if len(entries) > BULK_RATINGS_MAX:
