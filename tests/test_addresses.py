@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from likewise.config import Settings
-from likewise.errors import BadSetting
+from likewise.errors import AddressInUse, BadSetting
 from likewise.serving.addresses import Port, UnixSocket, free_address, open_address, open_socket
 from tests.certificates import NOW, made_today
 
@@ -64,7 +64,7 @@ def test_a_port_in_use_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(BadSetting, match="is in use"):
+        with pytest.raises(AddressInUse, match="is in use"):
             free_address("127.0.0.1", taken.getsockname()[1])
 
 
@@ -93,7 +93,7 @@ def test_making_a_socket_leaves_the_umask_and_no_other_file(path):
 
 def test_a_socket_in_use_is_refused_and_stays(path):
     with open_socket(path, mode=0o600):
-        with pytest.raises(BadSetting, match=f"the socket {path} is in use"):
+        with pytest.raises(AddressInUse, match=f"the socket {path} is in use"):
             open_socket(path, mode=0o600).__enter__()
 
         assert connects(path)
@@ -105,7 +105,7 @@ def test_a_socket_whose_owner_is_too_busy_is_in_use(path):
         owner.listen(0)
         waiting.connect(str(path))
 
-        with pytest.raises(BadSetting, match="is in use"):
+        with pytest.raises(AddressInUse, match="is in use"):
             open_socket(path, mode=0o600).__enter__()
 
     assert path.exists()

@@ -34,6 +34,7 @@
         │   └── BadAnswer                it answered, but not as the Apple Music API does
         └── OperatorError                what an operator asked for cannot be done
             ├── BadSetting               a setting is missing or makes no sense
+            ├── AddressInUse             somebody else listens there, and may leave
             ├── BadKey                   a key of the wrong kind, or no key at all
             ├── BadFile                  a file is damaged, foreign or newer
             │   └── BadLine              … in this line
@@ -223,6 +224,10 @@ class OperatorError(Hinted):
 
 class BadSetting(OperatorError):
     """A setting is missing, unreadable or out of its range."""
+
+
+class AddressInUse(OperatorError):
+    """Somebody else listens where the service should; the same start may succeed later."""
 
 
 class BadKey(OperatorError):

@@ -356,7 +356,7 @@ class TestStartingAndStopping:
     def test_a_port_in_use_is_refused(self, server, tmp_path):
         outcome = run_dev("--port", server.url.rsplit(":", 1)[1], "--data", tmp_path / "other")
 
-        assert outcome.returncode == 2
+        assert outcome.returncode == 1
         assert "is in use" in outcome.stderr
         assert "hint: stop what listens there, or give another --port" in outcome.stderr
         assert not (tmp_path / "other").exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from likewise.config import Settings
-from likewise.errors import BadSetting
+from likewise.errors import AddressInUse, BadSetting
 from likewise.serving.tls import Certificate, checked_certificate
 
 BACKLOG = 1_024
@@ -72,7 +72,7 @@ Address: TypeAlias = Port | UnixSocket
 
 @contextmanager
 def open_address(settings: Settings, *, now: datetime) -> Iterator[Address]:
-    """Take the address of the settings until the block ends; raise `BadSetting` where that cannot be.
+    """Take the address of the settings until the block ends; raise `AddressInUse` or `BadSetting` where that cannot be.
 
     `now` is what certificates must be valid at.
     """
@@ -88,7 +88,7 @@ def open_address(settings: Settings, *, now: datetime) -> Iterator[Address]:
 
 
 def free_address(host: str, port: int) -> Port:
-    """Check that nobody listens on host and port, and pick a free port for 0; raise `BadSetting`.
+    """Check that nobody listens on host and port, and pick a free port for 0; raise `AddressInUse`, `BadSetting`.
 
     Granian shares ports (SO_REUSEPORT), so without this check a second server would start and take half the requests.
     """
@@ -99,22 +99,23 @@ def free_address(host: str, port: int) -> Port:
             probe.bind(address)
             return Port(*probe.getsockname()[:2])
     except (OSError, UnicodeError) as error:
-        raise BadSetting(*_why_no_port(host, port, error)) from error
+        raise _why_no_port(host, port, error) from error
 
 
-def _why_no_port(host: str, port: int, error: OSError | UnicodeError) -> tuple[str, str]:
+def _why_no_port(host: str, port: int, error: OSError | UnicodeError) -> AddressInUse | BadSetting:
     match getattr(error, "errno", None):
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use", "stop what listens there, or give another --port"
+            return AddressInUse(f"port {port} of {host} is in use", "stop what listens there, or give another --port")
         case errno.EACCES:
-            return f"port {port} of {host} is not yours to open", "give a --port from 1024 up"
+            return BadSetting(f"port {port} of {host} is not yours to open", "give a --port from 1024 up")
         case _:
-            return f"{host} is no address of this machine", "give --host 127.0.0.1, or 0.0.0.0 for all addresses"
+            hint = "give --host 127.0.0.1, or 0.0.0.0 for all addresses"
+            return BadSetting(f"{host} is no address of this machine", hint)
 
 
 @contextmanager
 def open_socket(path: Path, *, mode: int) -> Iterator[UnixSocket]:
-    """Listen on a Unix socket until the block ends; raise `BadSetting` where that cannot be.
+    """Listen on a Unix socket until the block ends; raise `AddressInUse` or `BadSetting` where that cannot be.
 
     A socket that nobody listens on any more is replaced; anything else of that name is left alone.
     """
@@ -153,7 +154,7 @@ def _listen(listener: socket.socket, path: Path, mode: int) -> tuple[int, int]:
 
 
 def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on; raise `BadSetting` for anything else that is there."""
+    """Remove a socket that nobody listens on; raise `AddressInUse` or `BadSetting` for anything else that is there."""
     try:
         is_socket = stat.S_ISSOCK(path.lstat().st_mode)
     except FileNotFoundError:
@@ -169,7 +170,7 @@ def _clear(path: Path) -> None:
             return
         except BlockingIOError:
             pass
-    raise BadSetting(f"the socket {path} is in use", "stop what listens there, or give another LIKEWISE_SOCKET")
+    raise AddressInUse(f"the socket {path} is in use", "stop what listens there, or give another LIKEWISE_SOCKET")
 
 
 def _made(path: Path) -> tuple[int, int]:

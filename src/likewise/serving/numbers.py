@@ -4,6 +4,7 @@ Each worker answers there for all, in threads beside its event loop: whoever loo
 """
 
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
 from likewise.config import OFF, ROOT, Settings, split_address
-from likewise.errors import BadSetting
+from likewise.errors import AddressInUse, BadSetting
 
 PATH = "/metrics"
 CONNECTIONS_MAX = 8
@@ -27,7 +28,7 @@ Numbers: TypeAlias = Callable[[], tuple[bytes, str]]
 def open_listener(settings: Settings) -> Iterator[socket.socket | None]:
     """Listen where the settings want the metrics until the block ends, if they want that.
 
-    The socket is for all workers. Raise `BadSetting` where the address cannot be had.
+    The socket is for all workers. Raise `AddressInUse` or `BadSetting` where the address cannot be had.
     """
     if settings.metrics_address in {ROOT, OFF}:
         yield None
@@ -38,7 +39,8 @@ def open_listener(settings: Settings) -> Iterator[socket.socket | None]:
         listener = socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise BadSetting(
+        kind = AddressInUse if getattr(error, "errno", None) == errno.EADDRINUSE else BadSetting
+        raise kind(
             f"the metrics cannot be at {settings.metrics_address} ({why})", "give another LIKEWISE_METRICS_ADDRESS"
         ) from error
     with listener:
