@@ -68,9 +68,10 @@ def pull(
 ) -> None:
     """Read the ratings of a whole account into FILE, or into a database.
 
-    An Apple account has no list of its ratings, so its library is walked through and asked about. Apple does not tell
-    when something was rated: FILE has no times, and in a database a rating is of now, unless the same is there already.
-    What was cut short goes on when it is run again.
+    An Apple account has no list of its ratings, so its library is walked through and asked about. What is rated but not
+    in the library is not found; a Likewise tells it in /v1/me/ratings.ndjson. Apple does not tell when something was
+    rated: FILE has no times, and in a database a rating is of now, unless the same is there already. What was cut
+    short goes on when it is run again.
     """
     if (file is None) == (listener is None):
         raise BadSetting("it is not clear where the ratings go", "give a FILE, or --listener and a --database")
