@@ -99,10 +99,10 @@ class TestTheCommand:
         assert f"Usage: likewise {command}" in outcome.out
 
     def test_an_unknown_command_is_misuse_with_a_hint(self, likewise):
-        outcome = likewise("keys")
+        outcome = likewise("zzz")
 
         assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith("error: No such command 'keys'")
+        assert outcome.err.startswith("error: No such command 'zzz'")
         assert outcome.err.endswith("\n\nhint: see `likewise --help`\n")
 
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -140,6 +140,21 @@ class TestTheCommand:
         assert json.loads(likewise("listener", "list", "--json", "--database", other).out) == [
             {"name": "ben", "storefront": "us"}
         ]
+
+    def test_help_says_the_first_sentence_of_each_command_to_its_end(self, likewise):
+        for arguments in ([], ["key"], ["token"], ["library"], ["listener"], ["names"]):
+            out = likewise(*arguments, "--help").out
+
+            assert "..." not in out
+            assert max(map(len, out.splitlines())) <= 80
+
+    @pytest.mark.parametrize(
+        ("arguments", "name", "meant"),
+        [(["srve"], "srve", "likewise serve"), (["listener", "remve", "ada"], "remve", "likewise listener remove")],
+    )
+    def test_a_misspelled_command_is_misuse_with_a_guess(self, likewise, arguments, name, meant):
+        error = f"error: there is no command '{name}'\n\nhint: did you mean `{meant}`?\n"
+        assert likewise(*arguments) == (2, "", error)
 
     def test_a_missing_choice_is_said_in_one_sentence(self, likewise):
         assert likewise("completion") == (

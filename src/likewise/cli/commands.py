@@ -1,12 +1,13 @@
 """The commands: each loaded when it is used, so that one costs no other its start, and none needs another's extra."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
-from likewise.errors import BadSetting
+from likewise.errors import BadName, BadSetting
 
 COMMANDS = {
     "backup": ("likewise.cli.keeping", "backup"),
@@ -42,7 +43,30 @@ EXTRAS = {
 """Which extra of the package brings a module."""
 
 
-class Commands(click.Group):
+_SENTENCE_CHARACTERS_MAX = 1_000
+
+
+class Group(click.Group):
+    """A group that says the first sentence of each command whole, where click cuts it, and guesses what was misspelled."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(_SENTENCE_CHARACTERS_MAX)) for name, each in commands.items() if each]
+            )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if close:
+                raise BadName(f"there is no command {args[0]!r}", f"did you mean `{ctx.command_path} {close[0]}`?")
+        return super().resolve_command(ctx, args)
+
+
+class Commands(Group):
     """A group that knows its commands by name, and loads one when it is asked for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -3,6 +3,7 @@
 import click
 
 from likewise.admin import new_key_of
+from likewise.cli.commands import Group
 from likewise.cli.common import (
     database_option,
     json_option,
@@ -18,7 +19,7 @@ from likewise.cli.common import (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Register, list and revoke developer keys."""
 

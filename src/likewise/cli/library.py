@@ -3,6 +3,7 @@
 import click
 
 from likewise.admin import library_item_of, link_of
+from likewise.cli.commands import Group
 from likewise.cli.common import database_option, json_option, on_store, show, tell, when
 from likewise.domain import LIBRARY_KINDS
 
@@ -10,7 +11,7 @@ _TYPES = click.Choice(list(LIBRARY_KINDS))
 _PAGE = 1_000
 
 
-@click.group()
+@click.group(cls=Group)
 def library() -> None:
     """Link library items to catalog items, unlink and list them."""
 

@@ -5,11 +5,12 @@ import sys
 import click
 
 from likewise.admin import newcomer_of
+from likewise.cli.commands import Group
 from likewise.cli.common import database_option, json_option, on_store, show, tell
 from likewise.errors import BadSetting
 
 
-@click.group()
+@click.group(cls=Group)
 def listener() -> None:
     """Add, list and remove listeners."""
 

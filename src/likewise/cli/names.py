@@ -8,6 +8,7 @@ from typing import IO, Any, cast
 
 import click
 
+from likewise.cli.commands import Group
 from likewise.cli.common import counted, database_option, json_option, on_bare_store, show, tell
 from likewise.cli.files import opened, pieces
 from likewise.cli.progress import bars
@@ -23,7 +24,7 @@ _PIPE_BYTES_IN_MEMORY = 8 * 1024 * 1024
 _TYPES = click.Choice([kind.type for kind in KINDS.values() if not kind.is_library])
 
 
-@click.group()
+@click.group(cls=Group)
 def names() -> None:
     """Load and show what items of the catalog are called."""
 

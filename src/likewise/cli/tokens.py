@@ -5,6 +5,7 @@ import json
 import click
 
 from likewise.admin import USER_TOKEN_DAYS_MAX
+from likewise.cli.commands import Group
 from likewise.cli.common import (
     database_option,
     json_option,
@@ -25,7 +26,7 @@ from likewise.tokens import DEVELOPER_TOKEN_SECONDS_MAX, USER_TOKEN_DAYS, mint_d
 _DAY_SECONDS = 86_400
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Developer tokens and music user tokens."""
 
