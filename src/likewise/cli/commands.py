@@ -47,7 +47,7 @@ _SENTENCE_CHARACTERS_MAX = 1_000
 
 
 class Group(click.Group):
-    """A group that says the first sentence of each command whole, where click cuts it, and guesses what was misspelled."""
+    """A group that says the first sentence of each command whole, and guesses what a misspelled one was meant to be."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
