@@ -4,8 +4,9 @@ Writes are one call each of a function in the database (`migrations/postgres`); 
 under way go down together: one round trip, one commit. Point reads gather in the same way, and so do look-ups of
 developer keys and user tokens.
 
-Whoever calls has an answer or `StoreUnavailable` within `CALL_SECONDS_MAX`, also when PostgreSQL is frozen and also
-when the call waits behind others; only removing a listener may take longer. A batch is given up a little earlier,
+Whatever is asked of PostgreSQL is answered, or `StoreUnavailable`, within `CALL_SECONDS_MAX`, also when it is frozen
+and also when the question waits behind others; a few calls ask twice. Only removing a listener may take longer, and
+what is about everything at once (`keeping.py`) has no deadline. A batch is given up a little earlier,
 `BATCH_SECONDS_MAX` after its start, so that a stuck connection holds up those behind it for no longer, and those whose
 part was done are told in time. What is given up here ends in PostgreSQL too, which stops each statement.
 """
