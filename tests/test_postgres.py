@@ -16,8 +16,7 @@ import pytest
 from likewise.domain import Change, Changed, Item, Kind, LibraryPage, Listener, Rating, Value
 from likewise.errors import BadSetting, LikewiseError, StoreUnavailable, StoreUnusable
 from likewise.stores import batching, open_store, turns
-from likewise.stores import postgres as adapter
-from likewise.stores.postgres import PostgresStore, opening, patience
+from likewise.stores.postgres import PostgresStore, opening, patience, trips
 from tests.contract.postgres_proxy import Proxy, proxied
 from tests.contract.postgres_server import execute, open_house, postgres_server
 from tests.house import DISLIKE_BODY, LIKE_BODY, MONDAY, TUESDAY, House, issue_user_token
@@ -731,7 +730,8 @@ async def test_a_server_of_another_role_is_refused(url):
 
 
 async def test_without_its_driver_the_extra_is_named(monkeypatch):
-    monkeypatch.delitem(sys.modules, "likewise.stores.postgres")
+    for name in [name for name in sys.modules if name.startswith("likewise.stores.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
 
     with pytest.raises(BadSetting, match=r"PostgreSQL needs the extra likewise\[postgres\]") as refusal:
@@ -937,7 +937,7 @@ async def test_opening_on_a_wire_that_hangs_is_given_up(url, monkeypatch):
 
 
 async def test_closing_on_a_wire_that_hangs_takes_a_few_seconds_at_most(proxy, monkeypatch):
-    monkeypatch.setattr(adapter, "CLOSE_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(trips, "CLOSE_SECONDS_MAX", 0.5)
     store = await open_store(proxy.url)
     ada = await store.add_listener("ada", "us")
     proxy.stall()

@@ -75,7 +75,7 @@ async def test_each_hot_statement_is_one_task_on_one_shard(url, name):
 async def test_a_developer_key_is_found_without_asking_every_machine(url):
     connection = await asyncpg.connect(url)
     try:
-        tasks = await tasks_of(connection, f"{adapter._KEYS} WHERE id = ANY($1)", (["ABC123DEFG", "ABC123DEFH"],))
+        tasks = await tasks_of(connection, f"{reads.KEYS} WHERE id = ANY($1)", (["ABC123DEFG", "ABC123DEFH"],))
     finally:
         await connection.close()
 

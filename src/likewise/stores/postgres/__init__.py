@@ -2,23 +2,13 @@
 
 Writes are one call each of a function in the database (`migrations/postgres`); those that gather while a commit is
 under way go down together: one round trip, one commit. Point reads gather in the same way, and so do look-ups of
-developer keys and user tokens.
-
-Whatever is asked of PostgreSQL is answered, or `StoreUnavailable`, within `CALL_SECONDS_MAX`, also when it is frozen
-and also when the question waits behind others; a few calls ask twice. Only removing a listener may take longer, and
-what is about everything at once (`keeping.py`) has no deadline. A batch is given up a little earlier,
-`BATCH_SECONDS_MAX` after its start, so that a stuck connection holds up those behind it for no longer, and those whose
-part was done are told in time. What is given up here ends in PostgreSQL too, which stops each statement.
+developer keys and user tokens (`reads.py`). How all of it travels, and how long it may, is in `trips.py`; what is about
+everything at once (`keeping.py`) has no deadline.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
-from functools import partial
-from itertools import groupby
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
-
-import asyncpg
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
 
 from likewise.domain import (
     KINDS_BY_NUMBER,
@@ -40,55 +30,19 @@ from likewise.domain import (
     UserToken,
     Value,
 )
-from likewise.errors import (
-    AlreadyExists,
-    ListenerRemoved,
-    NoSuchKey,
-    NoSuchListener,
-    NoSuchThing,
-    StoreUnavailable,
-)
+from likewise.errors import AlreadyExists, ListenerRemoved, NoSuchKey, NoSuchListener, NoSuchThing
 from likewise.records import Record
-from likewise.store import CopyMark, Finding, Statistics, Store
-from likewise.stores.batching import Batcher, Lanes
+from likewise.store import CopyMark, Finding
 from likewise.stores.migrating import Migration, OnStep
-from likewise.stores.postgres import keeping, lists, reads
+from likewise.stores.postgres import keeping, lists
 from likewise.stores.postgres.connecting import Connection
-from likewise.stores.postgres.opening import (
-    FAULTS,
-    POOL_CONNECTIONS_MAX,
-    Opened,
-    claim,
-    copy_mark,
-    migrate,
-    open_pool,
-    unavailable,
-)
-from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, in_time, within
-from likewise.stores.postgres.reads import USER_TOKENS, Read
+from likewise.stores.postgres.opening import claim, copy_mark, migrate, open_pool
+from likewise.stores.postgres.reads import KEYS, USER_TOKENS, Read
+from likewise.stores.postgres.trips import PostgresTrips, outcome_of
 from likewise.stores.rows import VALUES, dead, learned, library_item_of, name_row, place_of, taken, user_token_of
-from likewise.stores.turns import Turns
 
-Result = TypeVar("Result")
-Job = TypeVar("Job")
-Queue: TypeAlias = Batcher[Job, Result] | Lanes[Job, Result]
-
-BATCH_SECONDS_MAX = 1.5
-POOL_WAIT_SECONDS_MAX = 1.0
-ROLLBACK_SECONDS_MAX = 0.1
-CLOSE_SECONDS_MAX = 5.0
 REMOVE_SECONDS_MAX = 60.0
 """Removing a listener deletes all that the listener has ever rated, and is asked for by an operator, who can wait."""
-
-_OWN_FAULTS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-)
-"""What one job of a batch may be to blame for, where the others would succeed."""
-
-_NOT_DONE = object()
 
 _WRITE = "SELECT likewise.write($1, $2, $3, $4, $5, $6, $7, $8)"
 _FORGET = "SELECT likewise.forget($1, $2, $3, $4)"
@@ -149,23 +103,10 @@ RETURNING name
 _LISTENER_TO_STAY = "SELECT id FROM likewise.listeners WHERE id = $1 FOR KEY SHARE"
 _INSERT_USER_TOKEN = "INSERT INTO likewise.user_tokens VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"  # noqa: S105 - SQL
 _LISTENERS = "SELECT listener, name, storefront FROM likewise.names"
-_KEYS = "SELECT id, team_id, public_key, created, revoked FROM likewise.developer_keys"
 
 
-class _Write(NamedTuple):
-    """A call of one of the functions; its listener comes first."""
-
-    sql: str
-    arguments: tuple[Any, ...]
-
-
-def _listener_of(write: _Write) -> int:
-    id: int = write.arguments[0]
-    return id
-
-
-class PostgresStore(Store):
-    """A pool of connections to one database, and what waits for them."""
+class PostgresStore(PostgresTrips):
+    """One database, and whatever is asked of it."""
 
     @classmethod
     async def open(cls, url: str, *, create: bool, alone: bool = False, to_read: bool = False) -> Self:  # noqa: ARG003 - who may only read, a standby too, may open it
@@ -178,89 +119,10 @@ class PostgresStore(Store):
         """Bring the database up to date, as `likewise.stores.migrate` says."""
         return await migrate(url, dry_run=dry_run, on_step=on_step)
 
-    def __init__(self, url: str, opened: Opened, claim: Connection | None) -> None:
-        self._url = url
-        self._pool = opened.pool
-        self._is_distributed = opened.is_distributed
-        self._claim = claim
-        self._commits = 0
-        self._is_closed = False
-        # Half of the pool is left to whoever asks for less.
-        self._turns = Turns(POOL_CONNECTIONS_MAX // 2, seconds_max=CALL_SECONDS_MAX)
-        fetch = partial(self._fetch, seconds_max=BATCH_SECONDS_MAX)
-        self._writes: Queue[_Write, Any]
-        self._reads: Queue[Read, list[Rating]]
-        self._token_reads: Queue[bytes, UserToken | None]
-        if opened.is_distributed:
-            # Whoever lies on a machine that does not answer holds up nobody who lies on another.
-            self._writes = Lanes(self._run_writes, _listener_of)
-            self._reads = Lanes(partial(reads.ratings_of_one, fetch), reads.listener_of)
-            self._token_reads = Lanes(partial(reads.user_tokens_of_one, fetch), reads.itself)
-        else:
-            self._writes = Batcher(self._run_writes)
-            self._reads = Batcher(partial(reads.ratings_of_many, fetch))
-            self._token_reads = Batcher(partial(reads.user_tokens_of_many, fetch))
-        self._key_reads: Batcher[str, DeveloperKey | None] = Batcher(self._run_key_reads)
-
-    async def _call(
-        self, work: Callable[[Connection], Awaitable[Result]], *, seconds_max: float = CALL_SECONDS_MAX
-    ) -> Result:
-        """Do something on a connection, within the deadline; raise `StoreUnavailable`."""
-        try:
-            async with within(seconds_max) as deadline:
-                # The pool's own timeout may, on Python 3.11, lose a connection or swallow a cancellation.
-                async with asyncio.timeout(POOL_WAIT_SECONDS_MAX):
-                    connection = await self._pool.acquire()
-                return await self._work_on(connection, work, deadline)
-        except FAULTS as error:
-            raise unavailable(error) from error
-
-    async def _work_on(
-        self, connection: Connection, work: Callable[[Connection], Awaitable[Result]], deadline: float
-    ) -> Result:
-        loop = asyncio.get_running_loop()
-        # Work that is late is cancelled, but then takes its transaction back, and on a wire that hangs that waits too.
-        ending = loop.call_at(deadline + ROLLBACK_SECONDS_MAX, connection.terminate)
-        is_cut_short = True
-        try:
-            result = await work(connection)
-            is_cut_short = False
-        except FAULTS as error:
-            if loop.time() >= deadline:
-                raise TimeoutError from error
-            # What has become a standby stays one; the next connection looks for the primary.
-            is_cut_short = isinstance(error, asyncpg.ReadOnlySQLTransactionError) or not isinstance(
-                error, asyncpg.PostgresError
-            )
-            raise
-        finally:
-            ending.cancel()
-            if is_cut_short:
-                # Nobody knows what comes back on this connection, and when.
-                with suppress(asyncpg.InterfaceError):  # one that was ended above has left the pool
-                    connection.terminate()
-            await self._pool.release(connection)
-        return result
-
-    async def _fetch(self, sql: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX) -> list[Any]:
-        async def work(connection: Connection) -> list[Any]:
-            rows: list[Any] = await connection.fetch(sql, *arguments)
-            return rows
-
-        return await self._call(work, seconds_max=seconds_max)
-
-    async def _fetch_in_turn(self, sql: str, listener: int, *arguments: Any) -> list[Any]:
-        """Fetch what may be long; the time that this waits for its turn counts."""
-        try:
-            async with within(CALL_SECONDS_MAX), self._turns.of(listener):
-                return await self._fetch(sql, listener, *arguments)
-        except TimeoutError as error:
-            raise unavailable(error) from error
-
     # Ratings
 
     async def get(self, listener: Listener, items: Sequence[Item]) -> list[Rating]:
-        return await _outcome(self._reads.submit(Read(listener.id, items)))
+        return await outcome_of(self._reads.submit(Read(listener.id, items)))
 
     async def write(self, listener: Listener, changes: Sequence[Change], *, now: Time) -> list[bool]:
         done: list[bool] | None = await self._submit(
@@ -280,52 +142,6 @@ class PostgresStore(Store):
         if done is None:
             raise ListenerRemoved
         return done
-
-    async def _submit(self, sql: str, listener: int, *arguments: Any) -> Any:
-        return await _outcome(self._writes.submit(_Write(sql, (listener, *arguments))))
-
-    async def _run_writes(self, writes: Sequence[_Write]) -> Sequence[Any]:
-        outcomes: list[Any] = [_NOT_DONE] * len(writes)
-
-        def listener_of(number: int) -> int:
-            return _listener_of(writes[number])
-
-        async def in_one_trip(connection: Connection, sql: str, numbers: Sequence[int]) -> None:
-            """Run these writes in one transaction; when one is at fault, each listener's, and then each, in its own."""
-            try:
-                rows = await self._fetch_many(connection, sql, [writes[number].arguments for number in numbers])
-            except _OWN_FAULTS as error:
-                parts = [list(part) for _, part in groupby(numbers, listener_of)]
-                is_locked = isinstance(error, asyncpg.LockNotAvailableError)
-                if len(numbers) == 1 or (len(parts) == 1 and is_locked):
-                    for number in numbers:
-                        outcomes[number] = unavailable(error)
-                    return
-                for part in parts if len(parts) > 1 else [[number] for number in numbers]:
-                    await in_one_trip(connection, sql, part)
-            else:
-                self._commits += 1
-                for number, row in zip(numbers, rows, strict=True):
-                    outcomes[number] = row[0]
-
-        async def work(connection: Connection) -> None:
-            for sql in dict.fromkeys(write.sql for write in writes):
-                numbers = [number for number, write in enumerate(writes) if write.sql == sql]
-                # In the order of listeners, so that two workers never wait for one another's locks in a circle.
-                await in_one_trip(connection, sql, sorted(numbers, key=listener_of))
-
-        try:
-            await self._call(work, seconds_max=BATCH_SECONDS_MAX)
-        except StoreUnavailable as error:
-            return [error if outcome is _NOT_DONE else outcome for outcome in outcomes]
-        return outcomes
-
-    async def _fetch_many(self, connection: Connection, sql: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        is_explicit = self._is_distributed and len(arguments) > 1
-        # A pipeline is a transaction by itself, but Citus takes its first statement for one that stands alone.
-        async with connection.transaction() if is_explicit else nullcontext():
-            rows: list[Any] = await connection.fetchmany(sql, arguments)
-        return rows
 
     async def ratings(self, listener: Listener, *, after: Item | None, limit: int) -> list[Rating]:
         rows = await self._fetch(_RATINGS_PAGE, listener.id, *place_of(after), limit)
@@ -476,15 +292,10 @@ class PostgresStore(Store):
             raise AlreadyExists(f"there is a developer key {key.id} already", "see `likewise key list`")
 
     async def developer_key(self, key_id: str) -> DeveloperKey | None:
-        return await _outcome(self._key_reads.submit(key_id))
-
-    async def _run_key_reads(self, ids: Sequence[str]) -> list[DeveloperKey | None]:
-        rows = await self._fetch(f"{_KEYS} WHERE id = ANY($1)", ids, seconds_max=BATCH_SECONDS_MAX)
-        found = {row["id"]: DeveloperKey(*row) for row in rows}
-        return [found.get(id) for id in ids]
+        return await outcome_of(self._key_reads.submit(key_id))
 
     async def developer_keys(self) -> list[DeveloperKey]:
-        return [DeveloperKey(*row) for row in await self._fetch(f"{_KEYS} ORDER BY created, id")]
+        return [DeveloperKey(*row) for row in await self._fetch(f"{KEYS} ORDER BY created, id")]
 
     async def revoke_developer_key(self, key_id: str, *, now: Time) -> None:
         if not await self._revoke("developer_keys", key_id, now):
@@ -509,7 +320,7 @@ class PostgresStore(Store):
             raise ListenerRemoved
 
     async def user_token(self, digest: bytes) -> UserToken | None:
-        return await _outcome(self._token_reads.submit(digest))
+        return await outcome_of(self._token_reads.submit(digest))
 
     async def user_tokens(self, listener: Listener) -> list[UserToken]:
         rows = await self._fetch(f"{USER_TOKENS} WHERE listener = $1 ORDER BY created, id", listener.id)
@@ -545,43 +356,5 @@ class PostgresStore(Store):
     async def begin_chore(self, chore: str, *, every: int, now: Time) -> bool:
         return bool(await self._fetch(_BEGIN_CHORE, chore, now, every))
 
-    def bounded(self, seconds_max: float) -> AbstractContextManager[None]:
-        return bounded(seconds_max)
-
     async def ping(self) -> None:
         await self._fetch("SELECT FROM likewise.schema")
-
-    def statistics(self) -> Statistics:
-        writes, pool = self._writes, self._pool
-        open_now, idle = pool.get_size(), pool.get_idle_size()
-        return Statistics(
-            waiting=writes.waiting,
-            writes=writes.tally.jobs,
-            batches=tuple(writes.tally.batches),
-            commits=self._commits,
-            connections_in_use=open_now - idle,
-            connections_idle=idle,
-            connections_max=pool.get_max_size(),
-        )
-
-    async def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._claim is not None:
-            self._claim.terminate()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                for batcher in (self._writes, self._reads, self._key_reads, self._token_reads):
-                    await batcher.finish()
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
-
-
-async def _outcome(future: "asyncio.Future[Result]") -> Result:
-    """Wait for a job within the deadline. One whose batch has not begun by then is taken out."""
-    try:
-        return await in_time(future)
-    except TimeoutError as error:
-        raise unavailable(error) from error

@@ -88,9 +88,8 @@ async def open_pool(url: str, *, create: bool, alone: bool = False) -> Opened:
             max_size=POOL_CONNECTIONS_MAX,
             max_queries=sys.maxsize,  # see _keep_session
             reset=_keep_session,
-            init=None
-            if alone
-            else _check_unclaimed,  # a server without connections is not seen by who wants to be alone
+            # A server that has no connection left is not seen by who wants to be alone.
+            init=None if alone else _check_unclaimed,
             timeout=CONNECT_SECONDS_MAX,
             server_settings=_SESSION,
         )

@@ -7,7 +7,7 @@ about one of them goes to one machine, and a statement about many to all.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from likewise.domain import Item, Rating, UserToken
+from likewise.domain import DeveloperKey, Item, Rating, UserToken
 from likewise.stores.rows import VALUES, user_token_of
 
 Fetch: TypeAlias = Callable[..., Awaitable[list[Any]]]
@@ -42,6 +42,8 @@ WHERE ratings.value <> 0 AND library.is_dead IS NOT TRUE
 CATALOG_RATINGS_OF_ONE = """
 SELECT id, value, time FROM likewise.ratings WHERE listener = $1 AND kind = $2 AND id = ANY($3::text[]) AND value <> 0
 """
+
+KEYS = "SELECT id, team_id, public_key, created, revoked FROM likewise.developer_keys"
 
 USER_TOKENS = """
 SELECT digest, id, listener, name, storefront, team_id, created, expires, revoked FROM likewise.user_tokens
@@ -108,3 +110,9 @@ async def user_tokens_of_one(fetch: Fetch, digests: Sequence[bytes]) -> list[Use
     rows = await fetch(USER_TOKEN, digests[0])
     token = user_token_of(*rows[0][1:]) if rows else None
     return [token] * len(digests)
+
+
+async def developer_keys_of_many(fetch: Fetch, ids: Sequence[str]) -> list[DeveloperKey | None]:
+    rows = await fetch(f"{KEYS} WHERE id = ANY($1)", ids)
+    found = {row["id"]: DeveloperKey(*row) for row in rows}
+    return [found.get(id) for id in ids]
