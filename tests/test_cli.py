@@ -156,6 +156,16 @@ class TestTheCommand:
         error = f"error: there is no command '{name}'\n\nhint: did you mean `{meant}`?\n"
         assert likewise(*arguments) == (2, "", error)
 
+    def test_a_narrow_terminal_cuts_no_name_and_no_value(self, likewise, database, monkeypatch):
+        with monkeypatch.context() as terminal:
+            terminal.setattr("sys.stdout.isatty", lambda: True)
+            terminal.setenv("COLUMNS", "40")
+            out = likewise("config").out
+
+        assert "…" not in out
+        assert database in out
+        assert "LIKEWISE_SHUTDOWN_SECONDS_MAX" in out
+
     def test_a_missing_choice_is_said_in_one_sentence(self, likewise):
         assert likewise("completion") == (
             2,

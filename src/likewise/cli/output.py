@@ -18,6 +18,9 @@ database_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 
+_WIDTH_MAX = 10_000
+
+
 def when(time: Time | None) -> str | None:
     """Write a time for people and machines alike: `2026-11-02T14:05:09Z`."""
     return None if time is None else apple_time(time)
@@ -38,13 +41,17 @@ def _show_table(rows: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - see above
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), no_wrap=True)
-    for row in rows:
-        table.add_row(*("" if value is None else harmless(str(value)) for value in row.values()))
-    # Through a pipe a row stays one line, however long.
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    cells = [["" if value is None else harmless(str(value)) for value in row.values()] for row in rows]
+    for name, column in zip(rows[0], zip(*cells, strict=True), strict=True):
+        table.add_column(name.replace("_", " "), no_wrap=not any(" " in cell for cell in column))
+    for each in cells:
+        table.add_row(*each)
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    # Through a pipe a row stays one line, however long. On a terminal sentences are wrapped, and nothing is ever cut:
+    # an id or a name that lacks its end is of no use.
+    unbounded = console.options.update(width=_WIDTH_MAX)
+    needed = console.measure(table, options=unbounded).minimum
+    console.width = max(console.width, needed) if sys.stdout.isatty() else _WIDTH_MAX
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
