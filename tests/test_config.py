@@ -290,12 +290,16 @@ def not_utf_8(path):
     path.write_bytes(b"sqlite:///\xff")
 
 
-@pytest.mark.parametrize("make", [missing, folder, not_utf_8])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(missing, "No such file or directory"), (folder, "Is a directory"), (not_utf_8, "it is no UTF-8")],
+)
+def test_a_file_that_cannot_be_read_is_refused_and_its_name_not_repeated(tmp_path, make, reason):
     make(tmp_path / "url")
 
-    with pytest.raises(BadSetting, match="the file that LIKEWISE_DATABASE_FILE names cannot be read"):
+    with pytest.raises(BadSetting) as refusal:
         read_settings({"LIKEWISE_DATABASE_FILE": str(tmp_path / "url")})
+    assert str(refusal.value) == f"the file that LIKEWISE_DATABASE_FILE names cannot be read ({reason})"
 
 
 def test_a_variable_that_names_no_file_is_refused():

@@ -189,8 +189,10 @@ def _read_variable(each: "Field[Any]", environment: Mapping[str, str]) -> str | 
     try:
         return Path(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
+        # Its path is not repeated, for it may be the secret itself, set where its file should be.
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise BadSetting(
-            f"the file that {name}{_SUFFIX_FILE} names cannot be read", "check that it exists and is yours"
+            f"the file that {name}{_SUFFIX_FILE} names cannot be read ({reason})", "check that it exists and is yours"
         ) from error
 
 

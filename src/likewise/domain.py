@@ -55,6 +55,9 @@ class Kind(Enum):
     # Members are singletons; Enum's own hash is a call into Python for each key of a dictionary.
     __hash__ = object.__hash__
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 TWINS: dict[Kind, Kind] = {
     Kind.SONG: Kind.LIBRARY_SONG,
