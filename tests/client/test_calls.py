@@ -107,6 +107,12 @@ class TestNothingBadIsSent:
             ("remove_from_library", ("stations", "ra.1"), errors.UnknownLibraryResourceType),
             ("get_library_items", ("songs", ["1"]), errors.RatingsNotAllowed),
             ("get_twin", ("stations", "ra.1"), errors.UnknownResourceType),
+            ("put_rating", ("songs", 907242702, 1), errors.RatingsNotAllowed),
+            ("delete_rating", ("songs", None), errors.RatingsNotAllowed),
+            ("get_ratings", ("songs", [1, 2]), errors.RatingsNotAllowed),
+            ("get_ratings", ("songs", "907242702"), errors.BadParameter),
+            ("add_favorites", ("songs", "907242702"), errors.BadParameter),
+            ("get_library_items", ("songs", "i.abc"), errors.BadParameter),
         ],
     )
     def test_ids_and_types_are_checked_first(self, name, arguments, error):
@@ -115,6 +121,10 @@ class TestNothingBadIsSent:
 
         with played(answer) as client, pytest.raises(error):
             getattr(client, name)(*arguments)
+
+    def test_one_text_is_not_several_types(self):
+        with played(lambda _: httpx2.Response(500)) as client, pytest.raises(errors.BadParameter):
+            next(client.list_ratings(types="songs"))
 
     def test_a_list_of_unknown_types_is_refused_before_it_is_asked_for(self):
         def answer(request):

@@ -17,6 +17,7 @@ from likewise.errors import (
     BadParameter,
     NoRelatedResources,
     NotRated,
+    RatingsNotAllowed,
     UnknownLibraryResourceType,
     UnknownResourceType,
 )
@@ -44,7 +45,7 @@ def get_rating(type: str | Kind, id: str) -> Plan[Rating]:
 
 def get_ratings(type: str | Kind, ids: Iterable[str], ids_per_request: int) -> Plan[list[Rating]]:
     kind = _kind(type)
-    items = [item_of(kind, id) for id in dict.fromkeys(ids)]
+    items = _items(kind, ids)
     ratings: list[Rating] = []
     for batch in _batches(items, _ids_per_request(ids_per_request)):
         answer = yield Request("GET", f"/v1/me/ratings/{kind.type}?ids={_joined(batch)}")
@@ -83,7 +84,7 @@ def write_ratings(changes: Iterable[tuple[str | Kind, str, Value | int | None]])
 
 def list_ratings(types: Iterable[str | Kind], value: Value | int | None) -> Plan[Page[Rating]]:
     query: dict[str, Any] = {"limit": PAGE_MAX}
-    if chosen := [_kind(type).type for type in types]:
+    if chosen := [_kind(type).type for type in _several("filter[type]", types)]:
         query["filter[type]"] = ",".join(chosen)
     if value is not None:
         query["filter[value]"] = int(_value(value))
@@ -138,13 +139,13 @@ def add_to_library(type: str | Kind, ids: Iterable[str], ids_per_request: int) -
 
 
 def remove_from_library(type: str | Kind, id: str) -> Plan[None]:
-    item = item_of(_library_kind(type), id)
+    item = _item(_library_kind(type), id)
     yield Request("DELETE", f"{_library_path(item.kind)}/{item.id}")
 
 
 def get_library_items(type: str | Kind, ids: Iterable[str], ids_per_request: int) -> Plan[list[LibraryItem]]:
     kind = _library_kind(type)
-    wanted = [item_of(kind, id) for id in dict.fromkeys(ids)]
+    wanted = _items(kind, ids)
     found: list[LibraryItem] = []
     for batch in _batches(wanted, _ids_per_request(ids_per_request)):
         answer = yield Request("GET", f"{_library_path(kind)}?ids={_joined(batch)}")
@@ -188,7 +189,7 @@ def test() -> Plan[None]:
 
 
 def _send_ids(method: str, path: str, kind: Kind, ids: Iterable[str], ids_per_request: int) -> Plan[None]:
-    items = [item_of(kind, id) for id in dict.fromkeys(ids)]
+    items = _items(kind, ids)
     for batch in _batches(items, _ids_per_request(ids_per_request)):
         target = f"{path}?ids%5B{kind.type}%5D={_joined(batch)}"
         yield Request(method, target, is_repeatable=method != "POST")
@@ -209,7 +210,22 @@ def _library_kind(type: str | Kind) -> Kind:
 
 
 def _item(type: str | Kind, id: str) -> Item:
-    return item_of(_kind(type), id)
+    kind = _kind(type)
+    if not isinstance(id, str):
+        raise RatingsNotAllowed(kind.type)
+    return item_of(kind, id)
+
+
+def _items(kind: Kind, ids: Iterable[str]) -> list[Item]:
+    """Name items, each once, in their order."""
+    return [_item(kind, id) for id in dict.fromkeys(_several("ids", ids))]
+
+
+def _several(parameter: str, things: Iterable[Thing]) -> Iterable[Thing]:
+    # A text is made of texts, its characters, so Python would not complain.
+    if isinstance(things, str):
+        raise BadParameter(parameter, f"These are several, as ['{things}'], and not one text")
+    return things
 
 
 def _value(value: Value | int) -> Value:
