@@ -1,6 +1,7 @@
 """What the commands of an operator share: the database they work on, and the keys they read."""
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -23,6 +24,8 @@ from likewise.stores import open_store
 Result = TypeVar("Result")
 
 _KEY_BYTES_MAX = 64 * 1024
+_DEAF_SECONDS_MAX = 0.5
+"""How long after Ctrl-C the loop may hear of it, before what keeps it from that is broken off."""
 
 key_file_argument = click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
 key_id_option = click.option(
@@ -94,7 +97,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Do asynchronous work to its end, or until Ctrl-C, which cancels it; a second one does not wait for that.
 
     Where `asyncio.run` has Ctrl-C cancel whatever Python happens to be in the middle of, and may miss it as the loop
-    goes to sleep, here the loop hears of it, and is woken.
+    goes to sleep, here the loop hears of it, and is woken. Where the loop does not hear of it, for something else
+    keeps it waiting, a pipe that nobody reads or a server that does not answer, that is broken off.
     """
     is_heard = (
         threading.current_thread() is threading.main_thread()
@@ -111,17 +115,27 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 async def _until_interrupted(work: Coroutine[Any, Any, Result]) -> Result:
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
+    presses = itertools.count()
 
-    def interrupt() -> None:
-        if task.cancelling():
+    def interrupt(*_: object) -> None:
+        if next(presses):
             raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, _DEAF_SECONDS_MAX)
+
+    def hear() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         task.cancel()
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGINT, hear)
+    # The loop is woken and hears of it, when it can; this one is called wherever Python is, before.
+    signal.signal(signal.SIGINT, interrupt)
+    alarm = signal.signal(signal.SIGALRM, interrupt)
     try:
         return await task
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGALRM, alarm)
 
 
 @asynccontextmanager
