@@ -289,6 +289,11 @@ class TestLists:
             ("GET", "/v1/me/ratings?limit=100&offset=abc", b""),
         ]
 
+    @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-02T14:05:09", "0001-01-01T00:00:00+14:00"])
+    def test_a_rating_whose_time_is_none_has_none(self, text):
+        with played(Played({"data": [rating("1", value=1, ratedAt=text)]})) as client:
+            assert list(client.list_ratings()) == [Rating(Item(Kind.SONG, "1"), Value.LIKE)]
+
     async def test_all_ratings_come_page_by_page_to_asyncio_too(self):
         server = Played(*self.PAGES)
         async with AsyncClient(

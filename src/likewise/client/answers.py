@@ -305,6 +305,6 @@ def _time(text: str | None) -> datetime | None:
     """Read a time; what is none counts as absent, for a rating is a rating without it."""
     try:
         time = datetime.fromisoformat(text) if text else None
-    except ValueError:
+        return time.astimezone(UTC) if time and time.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return time.astimezone(UTC) if time and time.tzinfo else None
