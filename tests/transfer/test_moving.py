@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -294,6 +295,17 @@ def test_a_row_without_a_time_has_its_files_and_never_moves_that_of_the_same_val
         ("songs", "6"): (-1, "2020-09-13T12:26:40.000Z"),
         ("songs", "7"): (1, "2020-09-13T12:26:40.000Z"),
     }
+
+
+@pytest.mark.parametrize("dated", [-1_000_000_000, 15_000_000_000])
+def test_a_files_date_counts_from_1970_to_the_present(imported, exported, file, dated):
+    path = file("likes.csv", b"Item Reference,Preference\n5,LIKE\n")
+    os.utime(path, (dated, dated))
+
+    imported(path)
+
+    [(_, time)] = exported().values()
+    assert datetime(1970, 1, 1, tzinfo=UTC) <= datetime.fromisoformat(time) <= datetime.now(UTC)
 
 
 def test_numbers_that_may_be_anything_are_what_is_assumed(likewise, exported, file):

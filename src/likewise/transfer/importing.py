@@ -176,8 +176,10 @@ class Importer:
         known = {rating.item: rating for rating in await self._store.get(self._listener, items)}
         rated, repeated = _without_repetitions(rated, known)
         counts.same += repeated
+        # A file may be dated before there were dates, or by a clock that is ahead.
+        guess = min(max(source.time, 0), self._rules.now)
         changes = [
-            Change(item, row.value, None, source.time if row.time is None else row.time, self._rules.unless)
+            Change(item, row.value, None, guess if row.time is None else row.time, self._rules.unless)
             for row, item in rated
         ]
         if self._rules.is_rehearsal:
