@@ -1,5 +1,6 @@
 """`likewise pull` and `likewise push`: a whole account out of a server and into another, cut short and gone on with."""
 
+import fcntl
 import json
 import os
 import re
@@ -171,6 +172,26 @@ class TestPullIntoAFile:
         assert code == 0
         assert "going on" not in err
         assert (tmp_path / "likes.ndjson").read_text() == (tmp_path / "whole.ndjson").read_text()
+
+    @pytest.mark.parametrize("has_state", [True, False])
+    def test_one_at_a_time_writes_a_file(self, likewise, apple, tmp_path, has_state):
+        fill(apple, songs=250)
+        apple.requests_max = 4
+        likewise("pull", "likes.ndjson")
+        apple.requests_max = 10**9
+        if not has_state:
+            (tmp_path / "likes.ndjson.state").unlink()
+        part = tmp_path / "likes.ndjson.part"
+        before = part.read_bytes()
+
+        with part.open("rb") as another:
+            fcntl.flock(another, fcntl.LOCK_EX)
+            code, _, err = likewise("pull", "likes.ndjson")
+
+        assert code == 1
+        assert "error: another `likewise pull` writes likes.ndjson now\n" in err
+        assert part.read_bytes() == before
+        assert likewise("pull", "likes.ndjson")[0] == 0
 
     def test_a_file_that_cannot_be_written_is_said(self, likewise):
         code, _, err = likewise("pull", "nowhere/likes.ndjson")

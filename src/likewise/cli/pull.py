@@ -5,13 +5,14 @@ short. A database needs no such thing: what it has already stays as it is.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -122,13 +123,25 @@ class _Draft:
 
     @contextmanager
     def opened(self, *, anew: bool) -> Iterator[IO[bytes]]:
-        """Open the part to write it, from its beginning if `anew`; for its owner alone."""
-        flags = os.O_RDWR | os.O_NOFOLLOW
-        if anew:
-            self.part.unlink(missing_ok=True)
-            flags |= os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(self.part, flags, 0o600), "r+b") as file:
-            yield file
+        """Open the part to write it, from its beginning if `anew`; for its owner, and for one pull at a time, alone.
+
+        Raise `BadFile` while another pull writes it.
+        """
+        with ExitStack() as stack:
+            if anew:
+                with suppress(OSError):
+                    stack.enter_context(self._claimed(0))
+                self.part.unlink(missing_ok=True)
+            yield stack.enter_context(self._claimed(os.O_CREAT | os.O_EXCL if anew else 0))
+
+    def _claimed(self, flags: int) -> IO[bytes]:
+        file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600), "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise BadFile(f"another `likewise pull` writes {self.path} now", "wait, or give another name") from error
+        return file
 
     def save(self, place: Place, file: IO[bytes], tally: _Tally) -> None:
         """Make what was written so far the place to go on from."""
