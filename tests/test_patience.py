@@ -13,7 +13,7 @@ from likewise.asgi import Response
 from likewise.errors import ClientGone, StoreUnavailable
 from likewise.stores import open_store
 from likewise.stores.postgres import REMOVE_SECONDS_MAX
-from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, within
+from likewise.stores.postgres.patience import CALL_SECONDS_MAX, bounded, in_time, within
 from tests.contract.postgres_proxy import proxied
 from tests.contract.postgres_server import execute, open_house, postgres_server
 from tests.e2e.postgres_load import SLACK_SECONDS, Load, RunningClock
@@ -68,6 +68,15 @@ async def test_what_one_call_has_waited_the_next_does_not_wait_any_more():
     assert first >= 0.2
     assert second < first
     assert third < 0.1 + SLACK_SECONDS / 2
+
+
+async def test_what_comes_with_the_last_moment_comes_in_time():
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[str] = loop.create_future()
+    loop.call_soon(future.set_result, "an answer")
+
+    with bounded(0):
+        assert await in_time(future) == "an answer"
 
 
 async def test_calls_at_once_spend_their_time_once():
