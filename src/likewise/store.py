@@ -227,9 +227,9 @@ class Store(ABC):
         """Make `library_item` an address of `catalog_item`, known to the store before or not.
 
         When both were rated, the newer rating wins, on equal times the catalog's; when one was, its rating stays. Its
-        time stays with it. Linking again to the same item changes nothing; linking to another moves the address and
-        leaves the former item its rating. Raise `LinkRefused` for a dead library id, and for a catalog item that has
-        another library id; `ListenerRemoved`.
+        time stays with it. Linking again to the same item changes nothing but the number that the next change gets;
+        linking to another moves the address and leaves the former item its rating. Raise `LinkRefused` for a dead
+        library id, and for a catalog item that has another library id; `ListenerRemoved`.
         """
 
     @abstractmethod
